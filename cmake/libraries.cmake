@@ -1,0 +1,20 @@
+# Libraries of the distribution, each by its pkg-config name: pkg::uv, pkg::ssl, ...
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+
+function(nx_pkg target name)
+    pkg_check_modules(${target} REQUIRED IMPORTED_TARGET ${name})
+    add_library(pkg::${target} ALIAS PkgConfig::${target})
+endfunction()
+
+nx_pkg(uv libuv)
+nx_pkg(ssl openssl)
+nx_pkg(jansson jansson)
+nx_pkg(yaml yaml-0.1)
+nx_pkg(sqlite sqlite3)
+nx_pkg(zstd libzstd)
+nx_pkg(argon2 libargon2)
+nx_pkg(cjose cjose)
+nx_pkg(websockets libwebsockets)
+nx_pkg(curl libcurl)
+nx_pkg(cmocka cmocka)

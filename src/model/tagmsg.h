@@ -1,0 +1,37 @@
+/* tagmsg.h -- tag messages: one value of one tag as JSON, the picture that everybody reads (contracts, "MQTT topics").
+ *
+ * The writer makes one fixed schema without allocation. The reader is tolerant (number, string, bool; time as
+ * s/ms/us/ns or RFC 3339; quality as word or number; the compact spelling v/q/u/ts), bounded, and checked against
+ * jansson. Pure. */
+#ifndef MODEL_TAGMSG_H
+#define MODEL_TAGMSG_H
+
+#include "base/wbuf.h"
+#include "model/point.h"
+#include "nexus/err.h"
+
+enum tagmsg_format { TAGMSG_JSON, TAGMSG_COMPACT };
+
+struct tagmsg {
+    struct nx_value value; /* strings: borrowed from the payload when it has no escapes, else from scratch */
+    uint16_t quality;      /* NX_Q_GOOD when the message has none */
+    int64_t time_us;       /* 0 when the message has none */
+    int64_t source_us;     /* 0 when absent */
+    struct slice unit;     /* borrowed */
+    struct slice error;    /* reason of a bad value */
+    bool has_seq;          /* the point also travels in a batch: do not store it again */
+    uint64_t seq;
+};
+
+/* Appends {"value":..,"quality":..,"timestamp":ms,...}. Empty members are left out. */
+void tagmsg_encode(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *msg);
+
+/* Reads an object, or a bare number, string or boolean. scratch holds unescaped strings. NX_E_PROTO with a note that
+ * names byte and expectation. Payloads above 64 KiB are NX_E_TOO_LARGE. */
+NX_MUST_CHECK enum nx_err tagmsg_decode(struct slice payload, struct wbuf *scratch, struct tagmsg *out,
+                                        struct nx_note *why);
+
+/* A number that is a time in s, ms, us or ns since 1970, told apart by its size (valid from 1980 to 2200). */
+bool tagmsg_guess_time_us(double number, int64_t *time_us);
+
+#endif
