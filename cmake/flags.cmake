@@ -2,6 +2,9 @@
 include(CheckCCompilerFlag)
 include(CheckLinkerFlag)
 
+# A mistake of ours stops the program in every build: no NDEBUG.
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+
 add_library(nx_flags INTERFACE)
 target_compile_definitions(nx_flags INTERFACE _GNU_SOURCE NX_VERSION="${PROJECT_VERSION}")
 target_include_directories(nx_flags INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)

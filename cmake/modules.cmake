@@ -18,10 +18,10 @@ function(nx_module name)
     nx_link(nx_${name} PRIVATE ${M_PRIVATE})
 endfunction()
 
-# Names with :: are targets of their own, others are modules.
+# pkg::uv and -lm are taken as they are, other names are modules.
 function(nx_link target scope)
     foreach(dep ${ARGN})
-        if(dep MATCHES "::" OR NOT TARGET nx_${dep} AND TARGET ${dep})
+        if(dep MATCHES "::|^-")
             target_link_libraries(${target} ${scope} ${dep})
         else()
             target_link_libraries(${target} ${scope} nx_${dep})

@@ -9,7 +9,7 @@ struct arena_block;
 /* Zero-initialised is empty and valid. */
 struct arena {
     struct arena_block *blocks;
-    size_t used, cap;    /* of the newest block */
+    size_t used, cap;   /* of the newest block */
     size_t total_bytes; /* allocated from the system */
 };
 
