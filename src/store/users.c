@@ -1,0 +1,215 @@
+/* users.c -- SQL of users, sessions and refresh tokens. */
+#include "store/store_priv.h"
+
+enum nx_err
+store_user_insert(struct store_tx *tx, struct store_user *user, int64_t now_us, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err =
+        db_prepare(tx->db, "INSERT INTO users(username, role, password_hash, created_us) VALUES(?, ?, ?, ?)", &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_text(st, 1, user->username);
+    db_bind_i64(st, 2, user->role);
+    db_bind_text(st, 3, user->password_hash);
+    db_bind_i64(st, 4, now_us);
+    err = db_run(st, why);
+    if (err == NX_E_CONFLICT)
+        return nx_fail(why, err, "there is already a user \"%.64s\"", user->username);
+    if (err == NX_OK)
+        user->id = db_last_id(tx->db);
+    return err;
+}
+
+enum nx_err
+store_user_get(struct store_tx *tx, const char *username, struct arena *a, struct store_user *out, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err =
+        db_prepare(tx->db, "SELECT id, username, role, password_hash FROM users WHERE username = ?", &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_text(st, 1, username);
+    err = store_one(st, why, "such user");
+    if (err != NX_OK)
+        return err;
+    *out = (struct store_user){.id = db_col_i64(st, 0),
+                               .username = store_col_text(a, st, 1),
+                               .role = (int)db_col_i64(st, 2),
+                               .password_hash = store_col_text(a, st, 3)};
+    db_reset(st);
+    return NX_OK;
+}
+
+/* Runs a statement whose only parameter is a text. */
+static enum nx_err
+run_text(struct store_tx *tx, const char *sql, const char *text, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err = db_prepare(tx->db, sql, &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_text(st, 1, text);
+    return db_run(st, why);
+}
+
+/* --- sessions -------------------------------------------------------------------------------------------------- */
+
+enum nx_err
+store_session_insert(struct store_tx *tx, const struct store_session *s, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err =
+        db_prepare(tx->db,
+                   "INSERT INTO sessions(digest, user_id, created_us, expires_us, last_seen_us) VALUES(?, ?, ?, ?, ?)",
+                   &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_text(st, 1, s->digest);
+    db_bind_i64(st, 2, s->user_id);
+    db_bind_i64(st, 3, s->created_us);
+    db_bind_i64(st, 4, s->expires_us);
+    db_bind_i64(st, 5, s->last_seen_us);
+    return db_run(st, why);
+}
+
+enum nx_err
+store_session_get(struct store_tx *tx, const char *digest, int64_t now_us, struct arena *a, struct store_session *out,
+                  struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err = db_prepare(tx->db,
+                                 "SELECT s.digest, s.user_id, u.username, u.role, s.created_us, s.expires_us,"
+                                 " s.last_seen_us FROM sessions s JOIN users u ON u.id = s.user_id"
+                                 " WHERE s.digest = ? AND s.expires_us > ?",
+                                 &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_text(st, 1, digest);
+    db_bind_i64(st, 2, now_us);
+    err = store_one(st, why, "such session");
+    if (err != NX_OK)
+        return err;
+    *out = (struct store_session){.digest = store_col_text(a, st, 0),
+                                  .user_id = db_col_i64(st, 1),
+                                  .username = store_col_text(a, st, 2),
+                                  .role = (int)db_col_i64(st, 3),
+                                  .created_us = db_col_i64(st, 4),
+                                  .expires_us = db_col_i64(st, 5),
+                                  .last_seen_us = db_col_i64(st, 6)};
+    db_reset(st);
+    return NX_OK;
+}
+
+enum nx_err
+store_session_touch(struct store_tx *tx, const char *digest, int64_t now_us, int64_t expires_us, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err =
+        db_prepare(tx->db, "UPDATE sessions SET last_seen_us = ?2, expires_us = ?3 WHERE digest = ?1", &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_text(st, 1, digest);
+    db_bind_i64(st, 2, now_us);
+    db_bind_i64(st, 3, expires_us);
+    return db_run(st, why);
+}
+
+enum nx_err
+store_session_delete(struct store_tx *tx, const char *digest, struct nx_note *why)
+{
+    return run_text(tx, "DELETE FROM sessions WHERE digest = ?", digest, why);
+}
+
+/* --- refresh tokens -------------------------------------------------------------------------------------------- */
+
+enum nx_err
+store_refresh_insert(struct store_tx *tx, const struct store_refresh *r, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err = db_prepare(
+        tx->db, "INSERT INTO refresh_tokens(digest, chain, session_digest, user_id, expires_us) VALUES(?, ?, ?, ?, ?)",
+        &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_text(st, 1, r->digest);
+    db_bind_text(st, 2, r->chain);
+    db_bind_text(st, 3, r->session_digest);
+    db_bind_i64(st, 4, r->user_id);
+    db_bind_i64(st, 5, r->expires_us);
+    return db_run(st, why);
+}
+
+enum nx_err
+store_refresh_get(struct store_tx *tx, const char *digest, int64_t now_us, struct arena *a, struct store_refresh *out,
+                  struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err = db_prepare(tx->db,
+                                 "SELECT r.digest, r.chain, r.session_digest, r.user_id, u.username, u.role,"
+                                 " r.expires_us, r.used FROM refresh_tokens r JOIN users u ON u.id = r.user_id"
+                                 " WHERE r.digest = ? AND r.expires_us > ?",
+                                 &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_text(st, 1, digest);
+    db_bind_i64(st, 2, now_us);
+    err = store_one(st, why, "such token");
+    if (err != NX_OK)
+        return err;
+    *out = (struct store_refresh){.digest = store_col_text(a, st, 0),
+                                  .chain = store_col_text(a, st, 1),
+                                  .session_digest = store_col_text(a, st, 2),
+                                  .user_id = db_col_i64(st, 3),
+                                  .username = store_col_text(a, st, 4),
+                                  .role = (int)db_col_i64(st, 5),
+                                  .expires_us = db_col_i64(st, 6),
+                                  .is_used = db_col_i64(st, 7) != 0};
+    db_reset(st);
+    return NX_OK;
+}
+
+enum nx_err
+store_refresh_use(struct store_tx *tx, const char *digest, struct nx_note *why)
+{
+    return run_text(tx, "UPDATE refresh_tokens SET used = 1 WHERE digest = ?", digest, why);
+}
+
+enum nx_err
+store_refresh_delete_chain(struct store_tx *tx, const char *chain, struct nx_note *why)
+{
+    return run_text(tx, "DELETE FROM refresh_tokens WHERE chain = ?", chain, why);
+}
+
+enum nx_err
+store_refresh_delete_session(struct store_tx *tx, const char *session_digest, struct nx_note *why)
+{
+    return run_text(tx, "DELETE FROM refresh_tokens WHERE session_digest = ?", session_digest, why);
+}
+
+enum nx_err
+store_expire(struct store_tx *tx, int64_t now_us, struct nx_note *why)
+{
+    static const char *const sql[] = {"DELETE FROM sessions WHERE expires_us <= ?",
+                                      "DELETE FROM refresh_tokens WHERE expires_us <= ?"};
+    enum nx_err err = NX_OK;
+
+    for (unsigned i = 0; i < 2 && err == NX_OK; i++) {
+        struct db_stmt *st = NULL;
+
+        err = db_prepare(tx->db, sql[i], &st, why);
+        if (err != NX_OK)
+            break;
+        db_bind_i64(st, 1, now_us);
+        err = db_run(st, why);
+    }
+    return err;
+}
