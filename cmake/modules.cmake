@@ -1,8 +1,11 @@
 # A module is a folder with one public header of its own name; these functions keep its CMakeLists to a few lines.
 
-# Adds each folder that has a CMakeLists.txt.
+# Adds each folder that has a CMakeLists.txt; with NX_ONLY just those it lists (to work on one module).
 function(nx_add_folders)
     foreach(folder ${ARGN})
+        if(NX_ONLY AND NOT folder IN_LIST NX_ONLY)
+            continue()
+        endif()
         if(EXISTS ${CMAKE_SOURCE_DIR}/${folder}/CMakeLists.txt)
             add_subdirectory(${CMAKE_SOURCE_DIR}/${folder} ${CMAKE_BINARY_DIR}/${folder})
         endif()

@@ -36,7 +36,7 @@ int64_t loop_wall_us(struct loop *loop);
 struct loop_timer;
 typedef void loop_timer_cb(struct loop_timer *t, void *arg);
 struct loop_timer {
-    struct loop_timer *prev, *next; /* private: slot list of the wheel */
+    struct loop_timer **link, *next; /* private: slot list of the wheel; link is NULL when not running */
     struct loop *loop;
     loop_timer_cb *cb;
     void *arg;
@@ -80,9 +80,9 @@ struct stream_tls {
 struct stream_conf {
     const char *host; /* name or address */
     uint16_t port;
-    uint32_t connect_timeout_ms;    /* 0: 5000. Covers name, TCP and TLS */
-    const struct stream_tls *tls;   /* NULL: plain. Copied. */
-    size_t write_cap_bytes;         /* 0: 1 MiB. stream_write() past it answers NX_E_FULL */
+    uint32_t connect_timeout_ms;  /* 0: 5000. Covers name, TCP and TLS */
+    const struct stream_tls *tls; /* NULL: plain. Copied. */
+    size_t write_cap_bytes;       /* 0: 1 MiB. stream_write() past it answers NX_E_FULL */
     /* May be NULL: told about each step of the way ("resolve", "tcp", "tls") when it ends. */
     void (*on_step)(void *arg, const char *step, enum nx_err err, uint32_t elapsed_ms, const char *detail);
 };
