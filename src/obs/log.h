@@ -13,8 +13,8 @@
 enum log_format { LOG_JSON, LOG_TEXT };
 
 struct log_conf {
-    const char *level;  /* "error" "warn" "info" "debug" */
-    const char *format; /* "json" "text" */
+    const char *level;   /* "error" "warn" "info" "debug" */
+    const char *format;  /* "json" "text" */
     const char *service; /* "gateway": in every line */
     int fd;              /* where to; 2 by default */
 };
@@ -34,7 +34,8 @@ bool log_is_on(enum nx_log_level level);
  * summaries of repeats; call it at exit and every few seconds from a timer. */
 void log_flush_repeats(void);
 
-/* A key with a value, for the ends of log calls: log_info(&ctx, "reading failed", KV_ERR(err), KV_INT("reg", 40001)). */
+/* A key with a value, for the ends of log calls: log_info(&ctx, "reading failed", KV_ERR(err), KV_INT("reg", 40001)).
+ */
 enum log_kv_type { LOG_KV_END, LOG_KV_STR, LOG_KV_INT, LOG_KV_UINT, LOG_KV_DOUBLE };
 struct log_kv {
     const char *key;
@@ -56,10 +57,10 @@ struct log_kv {
 /* ctx may be NULL. msg is a literal; what varies goes into pairs. */
 void log_write(enum nx_log_level level, const struct log_ctx *ctx, const char *msg, const struct log_kv *kv);
 
-#define LOG_AT(level, ctx, msg, ...)                                                                                  \
+#define LOG_AT(level, ctx, msg, ...)                                                                                   \
     do {                                                                                                               \
         if (log_is_on(level))                                                                                          \
-            log_write(level, ctx, msg, (const struct log_kv[]){__VA_ARGS__ __VA_OPT__(, ) {.type = LOG_KV_END}});      \
+            log_write(level, ctx, msg, (const struct log_kv[]){__VA_ARGS__ __VA_OPT__(, ){.type = LOG_KV_END}});       \
     } while (0)
 #define log_error(ctx, msg, ...) LOG_AT(NX_LOG_ERROR, ctx, msg, __VA_ARGS__)
 #define log_warn(ctx, msg, ...)  LOG_AT(NX_LOG_WARN, ctx, msg, __VA_ARGS__)

@@ -15,8 +15,8 @@ struct metric_desc {
     const char *name; /* "gateway_polling_polls_total" */
     enum metric_kind kind;
     const char *help;
-    const char *labels[4];   /* label names, ends with NULL */
-    const double *buckets;   /* METRIC_HISTOGRAM: upper bounds, ascending; NULL: METRIC_SECONDS */
+    const char *labels[4]; /* label names, ends with NULL */
+    const double *buckets; /* METRIC_HISTOGRAM: upper bounds, ascending; NULL: METRIC_SECONDS */
     unsigned bucket_count;
 };
 
