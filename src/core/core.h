@@ -1,0 +1,59 @@
+/* core.h -- the service `nexus core`: REST API, live values over WebSocket, history, the web UI.
+ *
+ * Runs on one loop. Handlers that touch the store or the historian run on the worker pool. The configuration store is
+ * the single truth about devices and tags: gateways are told every change over MQTT and ask for the whole set
+ * when they start. Values and states come from MQTT and are kept in memory only. */
+#ifndef CORE_CORE_H
+#define CORE_CORE_H
+
+#include "conf/conf.h"
+#include "loop/loop.h"
+#include "nexus/err.h"
+
+struct core;
+
+struct core_conf {
+    const char *data_dir;
+    const char *historian_url;
+    const char *gateway_url;
+    const char *devices_path;
+    const char *uns_root;
+    const char *system_prefix;
+    uint64_t max_topics;
+    int64_t session_ttl_ms, access_ttl_ms, refresh_ttl_ms;
+    int64_t write_timeout_ms, test_timeout_ms;
+    struct {
+        const char *bind;
+        int64_t port;
+        const char *static_dir;
+        const char *cert_file, *key_file;
+        int64_t max_connections;
+    } http;
+    struct {
+        const char *broker_url, *username, *password, *client_id;
+        int version; /* index into "5|3.1.1" */
+        const char *ca_file, *cert_file, *key_file;
+        bool skip_verify;
+    } mqtt;
+    struct {
+        int level, format; /* indexes into core_log_levels, core_log_formats */
+    } logging;
+};
+
+/* Settings of this service; ends with CONF_ROW_END. */
+extern const struct conf_row core_conf_rows[];
+/* Top-level sections that belong to other services. */
+extern const char *const core_conf_foreign[];
+/* Words of logging.level and logging.format. */
+extern const char *const core_log_levels[], *const core_log_formats[];
+
+/* Opens the store (importing devices.yaml into an empty one), the MQTT client and the HTTP server. conf must live as
+ * long. Prints the set-up code to standard output while no user exists. */
+NX_MUST_CHECK enum nx_err core_open(struct core **out, struct loop *loop, const struct core_conf *conf,
+                                    struct nx_note *why);
+/* The port that HTTP listens on. */
+uint16_t core_port(const struct core *core);
+/* Stops listening and disconnects. *core is NULL on return. Call it after loop_run() or from a deferred callback. */
+void core_close(struct core **core);
+
+#endif
