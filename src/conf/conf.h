@@ -21,13 +21,13 @@ enum conf_kind { CONF_NULL, CONF_SCALAR, CONF_LIST, CONF_MAP };
 
 struct conf_node {
     enum conf_kind kind;
-    const char *key;   /* in a map; NULL else */
-    const char *text;  /* scalar, terminated; expanded */
-    bool is_quoted;    /* scalar was a quoted string */
-    unsigned line;     /* 1-based; 0 when the document was JSON */
-    const char *source; /* file name, or what the caller named it */
+    const char *key;                         /* in a map; NULL else */
+    const char *text;                        /* scalar, terminated; expanded */
+    bool is_quoted;                          /* scalar was a quoted string */
+    unsigned line;                           /* 1-based; 0 when the document was JSON */
+    const char *source;                      /* file name, or what the caller named it */
     struct conf_node *parent, *child, *next; /* first child, next sibling; document order */
-    unsigned count;    /* children */
+    unsigned count;                          /* children */
 };
 
 /* Parses YAML text (libyaml). Every node lives in a. Duplicate keys, anchors that nest more than 64 deep, and
@@ -83,9 +83,9 @@ NX_MUST_CHECK enum nx_err conf_fill(struct arena *a, const struct conf_row *rows
 
 struct conf;
 struct conf_source {
-    const char *path;                 /* file; NULL: none. <dir>/conf.d is merged over it */
-    const char *const *overrides;     /* "mqtt.port=1884" from flags; ends with NULL; may be NULL */
-    const char *const *foreign;       /* top-level sections that belong to other services: accepted unread; ends with NULL */
+    const char *path;             /* file; NULL: none. <dir>/conf.d is merged over it */
+    const char *const *overrides; /* "mqtt.port=1884" from flags; ends with NULL; may be NULL */
+    const char *const *foreign; /* top-level sections that belong to other services: accepted unread; ends with NULL */
 };
 /* Loads everything in order of precedence. tables: NULL-terminated list of row tables that share *target. */
 NX_MUST_CHECK enum nx_err conf_load(struct conf **out, const struct conf_source *src, const struct conf_row *rows,
