@@ -2,7 +2,8 @@
  *
  * Layout in docs/formats/batch.md, vectors in tests/vectors/batch. Header {magic, version, flags, gateway, epoch,
  * lane, sequence, count, base time}, dictionary of the series used (front-coded topics), columns of series index, time
- * delta, quality, value; optional zstd over dictionary and columns; CRC-32C at the end. Any record decodes alone. Pure. */
+ * delta, quality, value; optional zstd over dictionary and columns; CRC-32C at the end. Any record decodes alone. Pure.
+ */
 #ifndef MODEL_BATCH_H
 #define MODEL_BATCH_H
 
@@ -12,11 +13,12 @@
 #include "nexus/err.h"
 
 #define BATCH_MAX_POINTS 65536u
-#define BATCH_MAX_BYTES  (8u << 20)
+#define BATCH_MAX_BYTES  (8u << 20) /* of a record, and of its dictionary and columns before compression */
+#define BATCH_MAX_TEXT   (8u << 20) /* of the texts of its dictionary */
 
 struct batch_header {
     struct slice gateway; /* 1..64 bytes */
-    uint64_t epoch;
+    uint64_t epoch;       /* epoch and seq are below 2^63: they stand in JSON acknowledgements, too */
     uint8_t lane;
     uint64_t seq;
 };
@@ -32,15 +34,17 @@ struct batch_gap {
 struct batch_writer;
 struct batch_writer *batch_writer_new(void);
 void batch_writer_free(struct batch_writer **bw);
-/* Adds a point of a series. key is the caller's own dense small number for the series (tag index): the writer maps it to the
- * record's dictionary without hashing; series' text must stay valid until batch_writer_finish(). String values are copied. false: full. */
+/* Adds a point of a series. key is the caller's own dense small number for the series (tag index): the writer maps it
+ * to the record's dictionary without hashing; series' text must stay valid until batch_writer_finish(). String values
+ * are copied. A double that is not finite is kept as a bad point (NX_Q_SENSOR_FAILURE). false: full. */
 bool batch_writer_add(struct batch_writer *bw, uint32_t key, const struct series *series, const struct point *p);
 uint32_t batch_writer_count(const struct batch_writer *bw);
 size_t batch_writer_bytes(const struct batch_writer *bw); /* estimate before compression */
 /* Appends the record to out and empties the writer. compress: zstd level 1 when it makes it smaller. */
 NX_MUST_CHECK enum nx_err batch_writer_finish(struct batch_writer *bw, const struct batch_header *hdr, bool compress,
                                               struct wbuf *out);
-NX_MUST_CHECK enum nx_err batch_encode_gap(const struct batch_header *hdr, const struct batch_gap *gap, struct wbuf *out);
+NX_MUST_CHECK enum nx_err batch_encode_gap(const struct batch_header *hdr, const struct batch_gap *gap,
+                                           struct wbuf *out);
 
 /* --- reading --- */
 struct batch {
@@ -68,6 +72,7 @@ struct batch_ack {
     unsigned count;
     struct batch_range committed[BATCH_ACK_RANGES];
 };
+/* At most 64 KiB and BATCH_ACK_RANGES ranges are read: NX_E_TOO_LARGE. */
 void batch_ack_encode(struct wbuf *w, const struct batch_ack *ack);
 NX_MUST_CHECK enum nx_err batch_ack_decode(struct slice payload, struct batch_ack *out, struct nx_note *why);
 

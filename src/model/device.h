@@ -64,8 +64,8 @@ struct device {
 };
 
 struct device_options {
-    const char *uns_root;          /* "uns" */
-    int64_t default_interval_ms;   /* polling.default_interval */
+    const char *uns_root;                   /* "uns" */
+    int64_t default_interval_ms;            /* polling.default_interval */
     const struct nx_driver *const *drivers; /* nx_drivers */
 };
 

@@ -8,11 +8,11 @@
 
 /* Times are microseconds since 1970, UTC. */
 struct point {
-    uint32_t series;    /* index into the series dictionary that travels with the points */
-    uint16_t quality;   /* enum nx_quality */
+    uint32_t series;       /* index into the series dictionary that travels with the points */
+    uint16_t quality;      /* enum nx_quality */
     struct nx_value value; /* NX_TYPE_NONE when the quality is bad */
-    int64_t time_us;    /* the point's time: source time when the device has one, else gateway time */
-    int64_t gateway_us; /* when the gateway received it */
+    int64_t time_us;       /* the point's time: source time when the device has one, else gateway time */
+    int64_t gateway_us;    /* when the gateway received it */
 };
 
 /* A series: one tag of one device under one topic. Text is borrowed. */

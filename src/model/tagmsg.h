@@ -27,7 +27,10 @@ struct tagmsg {
 void tagmsg_encode(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *msg);
 
 /* Reads an object, or a bare number, string or boolean. scratch holds unescaped strings. NX_E_PROTO with a note that
- * names byte and expectation. Payloads above 64 KiB are NX_E_TOO_LARGE. */
+ * names byte and expectation. Payloads above 64 KiB and text values above NX_STRING_MAX are NX_E_TOO_LARGE.
+ * scratch is emptied first: strings of an earlier message are gone. Members that we do not know are skipped, the last
+ * of duplicates counts, nesting is at most 32. A value of null has a bad quality; a quality that we do not know is
+ * uncertain. */
 NX_MUST_CHECK enum nx_err tagmsg_decode(struct slice payload, struct wbuf *scratch, struct tagmsg *out,
                                         struct nx_note *why);
 
