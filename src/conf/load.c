@@ -57,6 +57,19 @@ env_name(const char *key, char *out, size_t cap)
 }
 
 static enum nx_err
+set_from_secret_file(struct conf *c, const struct conf_row *row, const char *path, struct nx_note *why)
+{
+    char *secret;
+    enum nx_err err = file_read_secret(path, &secret, why);
+
+    if (err != NX_OK)
+        return err;
+    err = table_set(&c->table, row, secret, path, why);
+    free(secret);
+    return err;
+}
+
+static enum nx_err
 set_from_variable(struct conf *c, const struct conf_row *row, const char *name, struct nx_note *why)
 {
     const char *value = getenv(name);
@@ -69,13 +82,7 @@ set_from_variable(struct conf *c, const struct conf_row *row, const char *name, 
     (void)snprintf(file_name, sizeof file_name, "%s_FILE", name);
     if (row->type != CONF_SECRET || !(value = getenv(file_name)))
         return NX_OK;
-    char *secret;
-    enum nx_err err = file_read_secret(value, &secret, why);
-    if (err != NX_OK)
-        return err;
-    err = table_set(&c->table, row, secret, value, why);
-    free(secret);
-    return err;
+    return set_from_secret_file(c, row, value, why);
 }
 
 static enum nx_err
@@ -109,6 +116,8 @@ load_override(struct conf *c, const char *text, struct nx_note *why)
         return nx_fail(why, NX_E_CONFIG, "'%s': write --set key=value", text);
     (void)snprintf(key, sizeof key, "%.*s", (int)(equals - text), text);
     const struct conf_row *row = table_find(c->table.rows, key);
+    if (!row && (row = table_secret_row(c->table.rows, key)))
+        return set_from_secret_file(c, row, equals + 1, why);
     if (!row) {
         const char *near = table_near_miss(c->table.rows, key);
 

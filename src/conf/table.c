@@ -243,9 +243,8 @@ is_foreign(const struct table *t, const char *key)
     return false;
 }
 
-/* "mqtt.password" for "mqtt.password_file" when that row is a secret. */
-static const struct conf_row *
-secret_row(const struct table *t, const char *key)
+const struct conf_row *
+table_secret_row(const struct conf_row *rows, const char *key)
 {
     char name[128];
     size_t len = strlen(key);
@@ -255,7 +254,7 @@ secret_row(const struct table *t, const char *key)
         return NULL;
     memcpy(name, key, len - 5);
     name[len - 5] = '\0';
-    row = table_find(t->rows, name);
+    row = table_find(rows, name);
     return row && row->type == CONF_SECRET ? row : NULL;
 }
 
@@ -269,7 +268,7 @@ fill_one(const struct table *t, const struct conf_node *node, const char *key, s
 
     if (row)
         return set_from_node(t, row, node, why);
-    row = secret_row(t, key);
+    row = table_secret_row(t->rows, key);
     if (row)
         return set_secret_file(t, row, node, why);
     if (is_section(t->rows, key)) {

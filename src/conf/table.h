@@ -27,6 +27,8 @@ NX_MUST_CHECK enum nx_err table_set(const struct table *t, const struct conf_row
 /* Sets every row that the map names. */
 NX_MUST_CHECK enum nx_err table_fill(const struct table *t, const struct conf_node *map, struct nx_note *why);
 const struct conf_row *table_find(const struct conf_row *rows, const char *key);
+/* The row "mqtt.password" for the key "mqtt.password_file" when that row is a secret; else NULL. */
+const struct conf_row *table_secret_row(const struct conf_row *rows, const char *key);
 const char *table_near_miss(const struct conf_row *rows, const char *key);
 
 #endif
