@@ -1,0 +1,85 @@
+/* role.c -- runs one service in this process. */
+#include "app/command.h"
+
+#include "obs/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REPEATS_EVERY_MS 5000
+
+struct running {
+    const struct role *role;
+    struct loop *loop;
+    void *state;
+    bool is_stopping;
+    struct loop_timer repeats;
+};
+
+static void
+on_repeats(struct loop_timer *t, void *arg)
+{
+    (void)t;
+    (void)arg;
+    log_flush_repeats();
+}
+
+static void
+on_stopped(void *arg)
+{
+    struct running *r = arg;
+
+    loop_stop(r->loop);
+}
+
+static void
+on_signal(void *arg)
+{
+    struct running *r = arg;
+
+    if (r->is_stopping) { /* asked twice: at once */
+        loop_stop(r->loop);
+        return;
+    }
+    r->is_stopping = true;
+    log_info(NULL, "stopping");
+    r->role->stop(r->state, on_stopped, r);
+}
+
+int
+role_run(const struct role *role, int argc, char **argv)
+{
+    const char *config = NULL, **sets = NULL;
+    const struct option_spec specs[] = {{.name = "config", .value = &config}, {.name = "set", .list = &sets}, {0}};
+    struct running r = {.role = role};
+    struct nx_note why = {0};
+
+    if (!options_read(&argc, argv, specs))
+        return EXIT_USAGE;
+    if (argc > 1) {
+        (void)fprintf(stderr, "nexus %s: unexpected '%s'. Usage: nexus %s [--config FILE] [--set KEY=VALUE]...\n",
+                      role->name, argv[1], role->name);
+        return EXIT_USAGE;
+    }
+    struct conf_source src = {.path = config, .overrides = sets, .foreign = role->foreign};
+    (void)signal(SIGPIPE, SIG_IGN);
+    enum nx_err err = log_init(&(struct log_conf){.service = role->name}, &why);
+    if (err != NX_OK)
+        return command_failed(err, &why);
+    r.loop = loop_new();
+    err = role->open(&r.state, r.loop, &src, &why);
+    if (err == NX_OK) {
+        loop_on_signal(r.loop, SIGTERM, on_signal, &r);
+        loop_on_signal(r.loop, SIGINT, on_signal, &r);
+        loop_timer_start(r.loop, &r.repeats, REPEATS_EVERY_MS, REPEATS_EVERY_MS, on_repeats, NULL);
+        loop_run(r.loop);
+        loop_timer_stop(&r.repeats);
+        role->free(&r.state);
+    } else {
+        log_error(NULL, "cannot start", KV_NOTE(&why));
+    }
+    loop_free(&r.loop);
+    log_flush_repeats();
+    return exit_code_of(err);
+}
