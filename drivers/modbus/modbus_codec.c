@@ -1,0 +1,179 @@
+#include "modbus_codec.h"
+
+#include "base/rbuf.h"
+#include "base/wbuf.h"
+
+#include <assert.h>
+
+#define EXCEPTION_BIT 0x80u
+/* The length field counts the unit identifier and the PDU. */
+#define LENGTH_MIN 2u
+#define LENGTH_MAX (1u + MODBUS_PDU_MAX)
+
+static const struct {
+    uint8_t code;
+    enum nx_err err;
+    const char *text;
+} exceptions[] = {
+    {MODBUS_EX_FUNCTION, NX_E_UNSUPPORTED, "illegal function"},
+    {MODBUS_EX_ADDRESS, NX_E_ADDRESS, "illegal data address"},
+    {MODBUS_EX_VALUE, NX_E_ADDRESS, "illegal data value"},
+    {MODBUS_EX_DEVICE, NX_E_DEVICE, "server device failure"},
+    {MODBUS_EX_ACKNOWLEDGE, NX_E_BUSY, "acknowledge, still working"},
+    {MODBUS_EX_BUSY, NX_E_BUSY, "server device busy"},
+    {MODBUS_EX_NAK, NX_E_DEVICE, "negative acknowledge"},
+    {MODBUS_EX_PARITY, NX_E_DEVICE, "memory parity error"},
+    {MODBUS_EX_GATEWAY_PATH, NX_E_OFFLINE, "gateway path unavailable"},
+    {MODBUS_EX_GATEWAY_TARGET, NX_E_OFFLINE, "gateway target device failed to respond"},
+};
+
+const char *
+modbus_exception_text(unsigned exception)
+{
+    for (size_t i = 0; i < sizeof exceptions / sizeof exceptions[0]; i++)
+        if (exceptions[i].code == exception)
+            return exceptions[i].text;
+    return "unknown exception";
+}
+
+enum nx_err
+modbus_exception_err(unsigned exception)
+{
+    for (size_t i = 0; i < sizeof exceptions / sizeof exceptions[0]; i++)
+        if (exceptions[i].code == exception)
+            return exceptions[i].err;
+    return NX_E_DEVICE;
+}
+
+static void
+put_body(struct wbuf *w, const struct modbus_request *rq)
+{
+    wbuf_be16(w, rq->start);
+    switch (rq->fc) {
+    case MODBUS_READ_COILS:
+    case MODBUS_READ_DISCRETE:
+        assert(rq->count >= 1 && rq->count <= MODBUS_READ_BITS_MAX);
+        wbuf_be16(w, rq->count);
+        break;
+    case MODBUS_READ_HOLDING:
+    case MODBUS_READ_INPUT:
+        assert(rq->count >= 1 && rq->count <= MODBUS_READ_REGS_MAX);
+        wbuf_be16(w, rq->count);
+        break;
+    case MODBUS_WRITE_COIL:
+    case MODBUS_WRITE_REGISTER:
+        assert(rq->data.len == 2);
+        wbuf_slice(w, rq->data);
+        break;
+    case MODBUS_MASK_WRITE:
+        assert(rq->data.len == 4);
+        wbuf_slice(w, rq->data);
+        break;
+    case MODBUS_WRITE_COILS:
+        assert(rq->count >= 1 && rq->count <= MODBUS_WRITE_BITS_MAX && rq->data.len == (rq->count + 7u) / 8u);
+        wbuf_be16(w, rq->count);
+        wbuf_u8(w, (unsigned)rq->data.len);
+        wbuf_slice(w, rq->data);
+        break;
+    case MODBUS_WRITE_REGISTERS:
+        assert(rq->count >= 1 && rq->count <= MODBUS_WRITE_REGS_MAX && rq->data.len == rq->count * 2u);
+        wbuf_be16(w, rq->count);
+        wbuf_u8(w, (unsigned)rq->data.len);
+        wbuf_slice(w, rq->data);
+        break;
+    default:
+        assert(!"function code");
+    }
+}
+
+size_t
+modbus_encode_request(const struct modbus_request *rq, uint8_t out[MODBUS_ADU_MAX])
+{
+    struct wbuf w = wbuf_fixed(out, MODBUS_ADU_MAX);
+
+    wbuf_be16(&w, rq->tid);
+    wbuf_be16(&w, 0); /* protocol identifier: Modbus */
+    wbuf_be16(&w, 0); /* length, patched below */
+    wbuf_u8(&w, rq->unit);
+    wbuf_u8(&w, rq->fc);
+    put_body(&w, rq);
+    wbuf_patch_be16(&w, 4, (unsigned)(w.len - 6));
+    assert(!w.failed);
+    return w.len;
+}
+
+enum nx_err
+modbus_next_frame(struct slice *in, struct modbus_frame *frame)
+{
+    struct rbuf r = rbuf_init(*in);
+    uint16_t tid = rbuf_be16(&r), protocol = rbuf_be16(&r), length = rbuf_be16(&r);
+
+    /* Judge each field as soon as it is there: a wrong length must not make us wait for bytes that never come. */
+    if (in->len >= 4 && protocol != 0)
+        return NX_E_PROTO;
+    if (in->len < 6)
+        return NX_E_MORE;
+    if (length < LENGTH_MIN || length > LENGTH_MAX)
+        return NX_E_PROTO;
+    if (in->len < 6u + length)
+        return NX_E_MORE;
+    frame->tid = tid;
+    frame->unit = rbuf_u8(&r);
+    frame->pdu = rbuf_take(&r, length - 1u);
+    *in = slice_skip(*in, 6u + length);
+    return NX_OK;
+}
+
+/* AP 6.1 to 6.4: byte count, then the data. */
+static enum nx_err
+decode_read(const struct modbus_request *rq, struct rbuf *r, struct modbus_reply *reply, struct nx_note *why)
+{
+    bool is_bits = rq->fc == MODBUS_READ_COILS || rq->fc == MODBUS_READ_DISCRETE;
+    size_t want = is_bits ? (rq->count + 7u) / 8u : rq->count * 2u, bytes = rbuf_u8(r), left = rbuf_left(r);
+
+    if (bytes != want || left != want)
+        return nx_fail(why, NX_E_PROTO,
+                       "reply to function %u has byte count %zu and %zu bytes of data, expected %zu for %u %s at %u",
+                       rq->fc, bytes, left, want, rq->count, is_bits ? "bits" : "registers", rq->start);
+    reply->data = rbuf_take(r, want);
+    return rbuf_finish(r);
+}
+
+/* AP 6.5, 6.6, 6.11, 6.12, 6.16: the reply repeats the address and the value (or the count). */
+static enum nx_err
+decode_write(const struct modbus_request *rq, struct rbuf *r, struct nx_note *why)
+{
+    bool is_counted = rq->fc == MODBUS_WRITE_COILS || rq->fc == MODBUS_WRITE_REGISTERS;
+    uint16_t start = rbuf_be16(r);
+    bool is_same = start == rq->start;
+
+    if (is_counted)
+        is_same = is_same && rbuf_be16(r) == rq->count;
+    else
+        is_same = is_same && slice_eq(rbuf_take(r, rq->data.len), rq->data);
+    if (!is_same || rbuf_finish(r) != NX_OK)
+        return nx_fail(why, NX_E_PROTO, "reply to function %u does not repeat the request for address %u", rq->fc,
+                       rq->start);
+    return NX_OK;
+}
+
+enum nx_err
+modbus_decode_reply(const struct modbus_request *rq, const struct modbus_frame *frame, struct modbus_reply *reply,
+                    struct nx_note *why)
+{
+    struct rbuf r = rbuf_init(frame->pdu);
+    uint8_t fc = rbuf_u8(&r);
+
+    *reply = (struct modbus_reply){0};
+    if (frame->unit != rq->unit)
+        return nx_fail(why, NX_E_PROTO, "reply carries unit id %u, expected %u", frame->unit, rq->unit);
+    if (fc == (rq->fc | EXCEPTION_BIT)) {
+        reply->exception = rbuf_u8(&r);
+        if (reply->exception == 0 || rbuf_finish(&r) != NX_OK)
+            return nx_fail(why, NX_E_PROTO, "exception reply to function %u is malformed", rq->fc);
+        return NX_OK;
+    }
+    if (fc != rq->fc)
+        return nx_fail(why, NX_E_PROTO, "reply carries function %u, expected %u", fc, rq->fc);
+    return rq->fc <= MODBUS_READ_INPUT ? decode_read(rq, &r, reply, why) : decode_write(rq, &r, why);
+}

@@ -1,0 +1,9 @@
+/* modbus_driver.h -- the rows of drivers.def that live in this folder. */
+#ifndef MODBUS_DRIVER_H
+#define MODBUS_DRIVER_H
+
+#include "nexus/driver.h"
+
+extern const struct nx_driver modbus_tcp_driver;
+
+#endif
