@@ -1,0 +1,37 @@
+# make        build the program and the web UI
+# make run    install what is missing, build, start the platform with a simulated plant
+# make test   install what is missing, build with sanitizers, run every test
+# make bench  the benchmarks of docs/performance.md, one JSON line per case
+# make fuzz   each fuzz target for MINUTES (1)
+.PHONY: all run test bench fuzz format clean
+
+MINUTES ?= 1
+PORT ?= 8080
+DATA ?= data
+
+all:
+	@tools/deps build
+	@cmake --preset release >build-release.log 2>&1 || { cat build-release.log; rm -f build-release.log; exit 1; }
+	@rm -f build-release.log
+	@cmake --build build/release --target nexus -- --quiet
+	@tools/web-build build
+
+run: all
+	@exec build/release/nexus up --demo --data $(DATA) --port $(PORT)
+
+test:
+	@tools/deps test
+	@tools/run-tests
+
+bench: all
+	@tools/bench
+
+fuzz:
+	@tools/deps test
+	@tools/fuzz $(MINUTES)
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build web/dist
