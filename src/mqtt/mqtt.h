@@ -32,11 +32,11 @@ struct mqtt_conf {
     const char *client_id;
     const char *username, *password; /* NULL: none */
     bool clean_start;
-    uint32_t session_expiry_s; /* MQTT 5; ignored when clean_start and 0 */
-    uint16_t keepalive_s;      /* 0: 30 */
-    uint16_t receive_max;      /* messages we let the broker leave unacknowledged; 0: 1000 */
-    uint16_t window;           /* our own QoS 1/2 messages in flight; 0: 100; the broker may lower it */
-    uint32_t max_packet_bytes; /* larger ones from the broker are a protocol error; 0: 4 MiB */
+    uint32_t session_expiry_s;               /* MQTT 5; ignored when clean_start and 0 */
+    uint16_t keepalive_s;                    /* 0: 30 */
+    uint16_t receive_max;                    /* messages we let the broker leave unacknowledged; 0: 1000 */
+    uint16_t window;                         /* our own QoS 1/2 messages in flight; 0: 100; the broker may lower it */
+    uint32_t max_packet_bytes;               /* larger ones from the broker are a protocol error; 0: 4 MiB */
     uint32_t backoff_min_ms, backoff_max_ms; /* 0: 250 and 15000; decorrelated jitter between */
     struct mqtt_will will;
 };
@@ -63,6 +63,8 @@ struct mqtt_ops {
     void (*on_message)(void *arg, const struct mqtt_message *msg);
     /* The window opened again after NX_E_FULL, or the client came online. May be NULL. */
     void (*on_ready)(void *arg);
+    /* A filter or message that the broker refused; the connection stays. Logged anyway. May be NULL. */
+    void (*on_warning)(void *arg, const struct nx_note *why);
 };
 
 /* The broker has taken the message (PUBACK/PUBCOMP; QoS 0: it left), or err says why it never will: a reason code
@@ -82,10 +84,12 @@ void mqtt_set_will(struct mqtt *m, const struct mqtt_will *will);
 
 /* NX_E_OFFLINE when not online, NX_E_FULL when the window (QoS 1/2) or 4 MiB of unsent bytes are used up,
  * NX_E_TOO_LARGE beyond the broker's maximum. On an error done will not run. Topic and payload are copied. */
-NX_MUST_CHECK enum nx_err mqtt_publish(struct mqtt *m, const struct mqtt_publication *pub, mqtt_done_cb *done, void *arg);
+NX_MUST_CHECK enum nx_err mqtt_publish(struct mqtt *m, const struct mqtt_publication *pub, mqtt_done_cb *done,
+                                       void *arg);
 
 /* Filters are remembered and subscribed again whenever the broker has no session for us. A filter that the broker
- * refuses is reported in on_state's note and in the log. Shared subscriptions need MQTT 5, or a broker that allows them. */
+ * refuses is reported by on_warning and in the log, and asked for again on the next connection. At most 5,000. Shared
+ * subscriptions need MQTT 5, or a broker that allows them. */
 void mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos);
 void mqtt_unsubscribe(struct mqtt *m, const char *filter);
 
