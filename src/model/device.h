@@ -22,10 +22,10 @@ struct tag_enum {
 struct tag {
     const char *id, *name, *description;
     const char *address;   /* as written */
-    const char *canonical; /* as the driver reads it */
+    const char *canonical; /* as the driver understood it */
     const void *addr;      /* the driver's parsed address */
     enum nx_data_type data_type;
-    uint32_t count;
+    uint32_t count;              /* register_count; 0: the type's own size */
     double scale_factor, offset; /* engineering = raw * scale_factor + offset; 1 and 0 by default */
     bool is_scaled;
     const char *unit;
@@ -56,8 +56,9 @@ struct device {
     const struct nx_settings *settings; /* of the driver's params */
     const struct tag *tags;
     unsigned tag_count;
-    uint64_t version; /* of the configuration store; 0: from a file */
-    const char *json; /* canonical JSON of the definition, as the API shows it */
+    const uint32_t *tags_by_id; /* [tag_count], indexes sorted by id */
+    uint64_t version;           /* of the configuration store; 0: from a file */
+    const char *json;           /* canonical JSON of the definition, as the API shows it */
 
     struct arena arena;
     unsigned refs;

@@ -1,0 +1,152 @@
+#include "base/mem.h"
+#include "base/num.h"
+#include "model/device_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a map of a definition may hold: our rows and the driver's params. */
+struct shape {
+    const struct conf_row *rows;
+    const struct nx_param *params; /* may be NULL */
+    const struct nx_driver *driver;
+};
+
+static void put_map(struct wbuf *w, const struct conf_node *map, const struct shape *shape);
+
+static enum conf_type
+type_of(const struct shape *shape, const char *key)
+{
+    static const enum conf_type types[] = {
+        [NX_PARAM_STRING] = CONF_STRING, [NX_PARAM_INT] = CONF_INT,           [NX_PARAM_DOUBLE] = CONF_DOUBLE,
+        [NX_PARAM_BOOL] = CONF_BOOL,     [NX_PARAM_DURATION] = CONF_DURATION, [NX_PARAM_ENUM] = CONF_ENUM,
+    };
+
+    for (const struct conf_row *row = shape->rows; row->key; row++) {
+        if (strcmp(row->key, key) == 0)
+            return row->type;
+    }
+    for (const struct nx_param *p = shape->params; p && p->key; p++) {
+        if (strcmp(p->key, key) == 0)
+            return types[p->type];
+    }
+    return CONF_STRING;
+}
+
+static void
+put_duration(struct wbuf *w, int64_t ms)
+{
+    wbuf_printf(w, ms % 1000 ? "\"%lldms\"" : "\"%llds\"", (long long)(ms % 1000 ? ms : ms / 1000));
+}
+
+static void
+put_scalar(struct wbuf *w, const char *text, enum conf_type type)
+{
+    struct slice s = slice_str(text);
+    int64_t i = 0;
+    double d = 0;
+    bool b = false;
+
+    if (type == CONF_INT && num_i64(s, &i))
+        wbuf_i64(w, i);
+    else if (type == CONF_DOUBLE && num_double(s, &d))
+        wbuf_double(w, d);
+    else if (type == CONF_BOOL && num_bool(s, &b))
+        wbuf_str(w, b ? "true" : "false");
+    else if (type == CONF_DURATION && num_duration_ms(s, &i))
+        put_duration(w, i);
+    else
+        wbuf_json_string(w, s);
+}
+
+/* A list of texts counts from 0, so it is written as the map that it stands for. */
+static void
+put_enum(struct wbuf *w, const struct conf_node *node)
+{
+    static const struct conf_row none[] = {{.key = NULL}};
+    const struct shape texts = {.rows = none};
+    unsigned i = 0;
+
+    if (node->kind == CONF_MAP) {
+        put_map(w, node, &texts);
+        return;
+    }
+    wbuf_char(w, '{');
+    for (const struct conf_node *c = node->child; c; c = c->next, i++) {
+        wbuf_printf(w, "%s\"%u\":", i ? "," : "", i);
+        wbuf_json_string(w, slice_str(c->text));
+    }
+    wbuf_char(w, '}');
+}
+
+static void
+put_tags(struct wbuf *w, const struct conf_node *list, const struct nx_driver *driver)
+{
+    const struct shape shape = {device_tag_rows, driver->tag_params, driver};
+
+    wbuf_char(w, '[');
+    for (const struct conf_node *c = list->child; c; c = c->next) {
+        put_map(w, c, &shape);
+        if (c->next)
+            wbuf_char(w, ',');
+    }
+    wbuf_char(w, ']');
+}
+
+static void
+put_node(struct wbuf *w, const struct conf_node *node, const struct shape *shape)
+{
+    const struct shape connection = {device_connection_rows, shape->driver ? shape->driver->params : NULL, NULL};
+
+    if (node->kind == CONF_SCALAR)
+        put_scalar(w, node->text, type_of(shape, node->key));
+    else if (strcmp(node->key, "tags") == 0)
+        put_tags(w, node, shape->driver);
+    else if (strcmp(node->key, "enum") == 0)
+        put_enum(w, node);
+    else
+        put_map(w, node, &connection);
+}
+
+static int
+by_key(const void *a, const void *b)
+{
+    const struct conf_node *const *x = a, *const *y = b;
+
+    return strcmp((*x)->key, (*y)->key);
+}
+
+static void
+put_map(struct wbuf *w, const struct conf_node *map, const struct shape *shape)
+{
+    const struct conf_node **sorted = mem_calloc(map->count + 1, sizeof(struct conf_node *));
+    unsigned n = 0;
+
+    for (const struct conf_node *c = map->child; c; c = c->next) {
+        if (c->kind != CONF_NULL) /* absent */
+            sorted[n++] = c;
+    }
+    qsort(sorted, n, sizeof *sorted, by_key);
+    wbuf_char(w, '{');
+    for (unsigned i = 0; i < n; i++) {
+        if (i)
+            wbuf_char(w, ',');
+        wbuf_json_string(w, slice_str(sorted[i]->key));
+        wbuf_char(w, ':');
+        put_node(w, sorted[i], shape);
+    }
+    wbuf_char(w, '}');
+    free(sorted);
+}
+
+char *
+device_to_json(struct arena *a, const struct conf_node *node, const struct nx_driver *driver)
+{
+    const struct shape shape = {device_rows, NULL, driver};
+    struct wbuf w = wbuf_init(0);
+
+    put_map(&w, node, &shape);
+    char *json = arena_strdup(a, wbuf_cstr(&w));
+    wbuf_free(&w);
+    return json;
+}

@@ -1,0 +1,311 @@
+#include "model/device.h"
+
+#include "base/mem.h"
+#include "base/num.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+/* A driver whose addresses are numbers. */
+static enum nx_err
+parse(const struct nx_addr_spec *spec, void *addr, char *canonical, size_t cap, struct nx_note *why)
+{
+    uint64_t n;
+
+    if (!num_u64(slice_str(spec->address), &n))
+        return nx_fail(why, NX_E_CONFIG, "address '%s' is not a number", spec->address);
+    *(uint64_t *)addr = n;
+    (void)snprintf(canonical, cap, "holding:%u/%u", (unsigned)n, (unsigned)spec->count);
+    return NX_OK;
+}
+
+static const struct nx_param params[] = {
+    {.key = "host", .type = NX_PARAM_STRING, .is_required = true, .help = "Host."},
+    {.key = "port", .type = NX_PARAM_INT, .def = "502", .min = 1, .max = 65535, .help = "Port."},
+    {.key = "delay", .type = NX_PARAM_DURATION, .def = "0", .max = 1000, .help = "Delay."},
+    {.key = NULL},
+};
+static const struct nx_param tag_params[] = {
+    {.key = "byte_order", .type = NX_PARAM_ENUM, .def = "ABCD", .choices = "ABCD|CDAB", .help = "Order."},
+    {.key = "register_count", .type = NX_PARAM_INT, .help = "Length."},
+    {.key = NULL},
+};
+static const struct nx_driver driver = {.name = "modbus-tcp",
+                                        .params = params,
+                                        .tag_params = tag_params,
+                                        .addr_size = sizeof(uint64_t),
+                                        .addr_parse = parse};
+static const struct nx_driver *const drivers[] = {&driver, NULL};
+static const struct device_options options = {"uns", 1000, drivers};
+
+static struct arena arena;
+
+static struct device *
+read_yaml(const char *yaml, struct nx_note *why)
+{
+    struct conf_node *root;
+    struct device *d;
+
+    assert_int_equal(conf_parse_yaml(&arena, slice_str(yaml), "d.yaml", &root, why), NX_OK);
+    enum nx_err err = device_read(&options, root, &d, why);
+    assert_int_equal(err == NX_OK, d != NULL);
+    return d;
+}
+
+static int
+cleanup(void **state)
+{
+    (void)state;
+    arena_free(&arena);
+    return 0;
+}
+
+#define HEAD "id: plc-1\nprotocol: modbus-tcp\nconnection: {host: 10.0.0.1}\n"
+
+static void
+a_full_device(void **state)
+{
+    struct nx_note why = {0};
+    struct device *d =
+        read_yaml("id: plc-1\nname: Press\nprotocol: modbus-tcp\nuns_prefix: plant/line1\n"
+                  "poll_interval: 500ms\nconnection: {host: 10.0.0.1, port: 1502, timeout: 2s}\n"
+                  "tags:\n"
+                  "- {id: temp, address: 40001, data_type: real, scale_factor: 0.1, offset: -5, unit: °C, "
+                  "deadband: 0.5, clamp_min: -40, byte_order: CDAB, poll_interval: 2s}\n"
+                  "- {id: state, address: \"7\", data_type: word, enum: {1: running, 0: stopped}, "
+                  "access_mode: readwrite, topic_suffix: st/x, priority: control, max_silence: 1m}\n"
+                  "- {id: mode, address: 8, data_type: int, enum: [auto, hand], register_count: 1, "
+                  "enabled: false, deadband: 1, deadband_type: percent}\n",
+                  &why);
+
+    (void)state;
+    assert_string_equal(why.text, "");
+    assert_non_null(d);
+    assert_string_equal(d->name, "Press");
+    assert_int_equal(d->poll_interval_ms, 500);
+    assert_int_equal(d->timeout_ms, 2000);
+    assert_int_equal(nx_setting_int(d->settings, "port"), 1502);
+    assert_int_equal(d->tag_count, 3);
+    const struct tag *t = device_tag(d, "temp");
+    assert_int_equal(t->data_type, NX_DT_FLOAT32);
+    assert_true(t->is_scaled && t->scale_factor == 0.1 && t->offset == -5);
+    assert_true(t->has_clamp_min && !t->has_clamp_max && t->clamp_min == -40);
+    assert_int_equal(t->deadband_type, DEADBAND_ABSOLUTE);
+    assert_string_equal(t->topic, "uns/plant/line1/temp");
+    assert_string_equal(t->canonical, "holding:40001/0");
+    assert_int_equal(*(const uint64_t *)t->addr, 40001);
+    assert_int_equal(nx_setting_enum(t->settings, "byte_order"), 1);
+    assert_int_equal(t->poll_interval_ms, 2000);
+    t = device_tag(d, "state");
+    assert_int_equal(t->enum_count, 2);
+    assert_int_equal(t->enums[0].value, 0);
+    assert_string_equal(t->enums[1].text, "running");
+    assert_string_equal(t->topic, "uns/plant/line1/st/x");
+    assert_int_equal(t->access_mode, ACCESS_READWRITE);
+    assert_int_equal(t->priority, PRIORITY_CONTROL);
+    assert_int_equal(t->max_silence_ms, 60000);
+    t = device_tag(d, "mode");
+    assert_string_equal(t->enums[1].text, "hand");
+    assert_int_equal(t->count, 1);
+    assert_int_equal(t->deadband_type, DEADBAND_PERCENT);
+    assert_false(t->is_enabled);
+    assert_null(device_tag(d, "none"));
+    device_unref(&d);
+    assert_null(d);
+}
+
+static void
+defaults_of_a_small_device(void **state)
+{
+    struct nx_note why = {0};
+    struct device *d = read_yaml(HEAD, &why);
+
+    (void)state;
+    assert_non_null(d);
+    assert_string_equal(d->name, "plc-1");
+    assert_string_equal(d->uns_prefix, "plc-1");
+    assert_int_equal(d->poll_interval_ms, 1000);
+    assert_int_equal(d->timeout_ms, 3000);
+    assert_int_equal(nx_setting_int(d->settings, "port"), 502);
+    assert_true(d->is_enabled && d->tag_count == 0);
+    struct device *again = device_ref(d);
+    device_unref(&d);
+    assert_string_equal(again->id, "plc-1");
+    device_unref(&again);
+}
+
+static void
+every_mistake_names_place_and_remedy(void **state)
+{
+    static const struct {
+        const char *yaml, *word, *second;
+    } rows[] = {
+        {"protocol: modbus-tcp\n", "'id' is missing", "d.yaml:1"},
+        {"id: a/b\nprotocol: modbus-tcp\n", "not an id", "d.yaml:1"},
+        {"id: a\nprotocol: modbus-tpc\n", "Did you mean 'modbus-tcp'", "d.yaml:2"},
+        {"id: a\nprotocol: quantum\n", "This version has: modbus-tcp", "d.yaml:2"},
+        {"id: a\nprotocol: modbus-tcp\n", "'host' is missing", "d.yaml:1"},
+        {"id: a\nprotocol: modbus-tcp\nconnection:\n  hots: x\n", "Did you mean 'host'", "d.yaml:4"},
+        {"id: a\nprotocol: modbus-tcp\nconnection:\n  host: x\n  timeot: 1s\n", "Did you mean 'timeout'", "d.yaml:5"},
+        {"id: a\nprotocol: modbus-tcp\nconnection:\n  host: x\n  port: 99999\n", "outside", "d.yaml:5"},
+        {HEAD "subscription_mode: events\n", "not available", "d.yaml:4"},
+        {HEAD "uns_prefix: a/#/b\n", "wildcard", "d.yaml:4"},
+        {HEAD "poll_intervall: 1s\n", "Did you mean 'poll_interval'", "d.yaml:4"},
+        {HEAD "tags: 5\n", "list of tags", "d.yaml:4"},
+        {HEAD "tags:\n- 5\n", "section", "tags[0]"},
+        {HEAD "tags:\n- {id: t, address: 1}\n", "'data_type' is missing", "tags[0]"},
+        {HEAD "tags:\n- {id: t, data_type: int}\n", "'address' is missing", "tags[0]"},
+        {HEAD "tags:\n- {id: t, address: x1, data_type: int}\n", "not a number", "tags[0].address"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: flaot32}\n", "Did you mean 'float32'", "tags[0].data_type"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, deadbnd: 1}\n", "Did you mean 'deadband'", "tags[0]"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, byte_ordr: 1}\n", "Did you mean 'byte_order'", "tags[0]"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, expression: x}\n", "not available", "tags[0].expression"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, adaptive: true}\n", "not available", "adaptive"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, scale_factor: 0}\n", "every value 0", "scale_factor"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: bool, scale_factor: 2}\n", "cannot be scaled", "scale_factor"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, clamp_min: 2, clamp_max: 1}\n", "above", "clamp_min"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, enum: x}\n", "write {0: stopped", "enum"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, enum: {a: x}}\n", "whole number", "enum.a"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, enum: {1: x, 0x1: y}}\n", "two texts", "enum"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, deadband: -1}\n", "outside", "deadband"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, topic_suffix: a//b}\n", "empty level", "topic_suffix"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int}\n- {id: t, address: 2, data_type: int, topic_suffix: u}\n",
+         "same id 't'", "tags[1]"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int}\n- {id: u, address: 2, data_type: int, topic_suffix: t}\n",
+         "same topic 'uns/plc-1/t'", "tags[1]"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MEM_COUNT(rows); i++) {
+        struct nx_note why = {0};
+
+        assert_null(read_yaml(rows[i].yaml, &why));
+        if (!strstr(why.text, rows[i].word) || !strstr(why.text, rows[i].second))
+            fail_msg("row %zu: %s", i, why.text);
+    }
+}
+
+static void
+json_bodies_name_the_pointer(void **state)
+{
+    struct nx_note why = {0};
+    json_t *body =
+        json_pack("{s:s,s:s,s:{s:s,s:i}}", "id", "a", "protocol", "modbus-tcp", "connection", "host", "h", "prot", 1);
+    struct device *d;
+
+    (void)state;
+    assert_int_equal(device_read(&options, conf_from_json(&arena, body, "body"), &d, &why), NX_E_CONFIG);
+    assert_non_null(strstr(why.text, "/connection/prot"));
+    json_decref(body);
+}
+
+static void
+json_is_canonical(void **state)
+{
+    struct nx_note why = {0};
+    struct device *a =
+        read_yaml("protocol: modbus-tcp\nid: x\nname:\nconnection: {timeout: 1000ms, port: 0x10, host: h}\n"
+                  "tags: [{data_type: int, address: 0001, id: t, scale_factor: 1.50, enum: [a, b]}]\n",
+                  &why);
+    struct device *b =
+        read_yaml("id: x\nprotocol: modbus-tcp\nconnection: {host: h, port: 16, timeout: 1}\n"
+                  "tags: [{id: t, address: \"0001\", data_type: int, scale_factor: 1.5, enum: {1: b, 0: a}}]\n",
+                  &why);
+
+    (void)state;
+    assert_string_equal(a->json, "{\"connection\":{\"host\":\"h\",\"port\":16,\"timeout\":\"1s\"},\"id\":\"x\","
+                                 "\"protocol\":\"modbus-tcp\",\"tags\":[{\"address\":\"0001\",\"data_type\":\"int\","
+                                 "\"enum\":{\"0\":\"a\",\"1\":\"b\"},\"id\":\"t\",\"scale_factor\":1.5}]}");
+    assert_true(device_eq(a, b));
+    /* What was written reads back as the same device. */
+    json_t *json = json_loads(a->json, 0, NULL);
+    struct device *c;
+    assert_int_equal(device_read(&options, conf_from_json(&arena, json, "store"), &c, &why), NX_OK);
+    assert_true(device_eq(a, c));
+    json_decref(json);
+    device_unref(&a);
+    device_unref(&b);
+    device_unref(&c);
+}
+
+struct tally {
+    char good[64], bad[64];
+};
+
+static void
+count_good(void *arg, struct device *d)
+{
+    struct tally *t = arg;
+
+    strcat(strcat(t->good, d->id), " ");
+    device_unref(&d);
+}
+
+static void
+count_bad(void *arg, const char *device_id, const struct nx_note *why)
+{
+    struct tally *t = arg;
+
+    assert_true(why->text[0] != '\0');
+    strcat(strcat(t->bad, device_id), " ");
+}
+
+static void
+a_bad_device_does_not_hinder_the_others(void **state)
+{
+    static const struct device_list_ops ops = {count_good, count_bad};
+    struct tally t = {"", ""};
+    struct nx_note why = {0};
+    struct conf_node *root;
+
+    (void)state;
+    assert_int_equal(conf_parse_yaml(&arena,
+                                     slice_str("devices:\n"
+                                               "- {id: a, protocol: modbus-tcp, connection: {host: x}}\n"
+                                               "- {id: b, protocol: nope, connection: {host: x}}\n"
+                                               "- {protocol: modbus-tcp}\n"
+                                               "- 17\n"
+                                               "- {id: a, protocol: modbus-tcp, connection: {host: y}}\n"
+                                               "- {id: c, protocol: modbus-tcp, connection: {host: x}}\n"),
+                                     "d.yaml", &root, &why),
+                     NX_OK);
+    assert_int_equal(device_read_list(&options, root, &ops, &t, &why), NX_OK);
+    assert_string_equal(t.good, "a c ");
+    assert_string_equal(t.bad, "b   a ");
+    assert_int_equal(conf_parse_yaml(&arena, slice_str("devces: []\n"), "d.yaml", &root, &why), NX_OK);
+    assert_int_equal(device_read_list(&options, root, &ops, &t, &why), NX_E_CONFIG);
+    assert_non_null(strstr(why.text, "Did you mean 'devices'"));
+    assert_int_equal(conf_parse_yaml(&arena, slice_str("devices:\n"), "d.yaml", &root, &why), NX_OK);
+    assert_int_equal(device_read_list(&options, root, &ops, &t, &why), NX_OK);
+}
+
+static void
+names_of_data_types(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NX_DT_COUNT; i++)
+        assert_int_equal(data_type_parse(data_type_name((enum nx_data_type)i)), i);
+    assert_int_equal(data_type_parse("DINT"), NX_DT_INT32);
+    assert_int_equal(data_type_parse("Real"), NX_DT_FLOAT32);
+    assert_int_equal(data_type_parse("dword"), NX_DT_UINT32);
+    assert_int_equal(data_type_parse("what"), NX_DT_COUNT);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_full_device, cleanup),
+        cmocka_unit_test_teardown(defaults_of_a_small_device, cleanup),
+        cmocka_unit_test_teardown(every_mistake_names_place_and_remedy, cleanup),
+        cmocka_unit_test_teardown(json_bodies_name_the_pointer, cleanup),
+        cmocka_unit_test_teardown(json_is_canonical, cleanup),
+        cmocka_unit_test_teardown(a_bad_device_does_not_hinder_the_others, cleanup),
+        cmocka_unit_test(names_of_data_types),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
