@@ -59,7 +59,7 @@ enum nx_err
 file_read_secret(const char *path, char **out, struct nx_note *why)
 {
     struct stat st;
-    size_t len;
+    size_t len = 0;
 
     *out = NULL;
     if (stat(path, &st) != 0)

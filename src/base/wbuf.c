@@ -198,7 +198,7 @@ wbuf_varint(struct wbuf *w, uint64_t v)
 void
 wbuf_svarint(struct wbuf *w, int64_t v)
 {
-    wbuf_varint(w, ((uint64_t)v << 1) ^ (uint64_t)(v >> 63));
+    wbuf_varint(w, (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0));
 }
 
 void

@@ -194,7 +194,7 @@ set_from_node(const struct table *t, const struct conf_row *row, const struct co
     char place[160];
 
     if (row->type == CONF_NODE) {
-        memcpy((uint8_t *)t->target + row->offset, &node, sizeof node);
+        *(const struct conf_node **)(void *)((uint8_t *)t->target + row->offset) = node;
         remember(t, row, "(document)", conf_where(node, place, sizeof place));
         return NX_OK;
     }

@@ -5,8 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-extern char **environ;
+#include <unistd.h>
 
 struct process {
     uv_process_t handle;

@@ -57,14 +57,16 @@ struct log_kv {
 /* ctx may be NULL. msg is a literal; what varies goes into pairs. */
 void log_write(enum nx_log_level level, const struct log_ctx *ctx, const char *msg, const struct log_kv *kv);
 
+/* The first element is there so that a call without pairs leaves no empty list (GNU ##__VA_ARGS__). */
 #define LOG_AT(level, ctx, msg, ...)                                                                                   \
     do {                                                                                                               \
         if (log_is_on(level))                                                                                          \
-            log_write(level, ctx, msg, (const struct log_kv[]){__VA_ARGS__ __VA_OPT__(, ){.type = LOG_KV_END}});       \
+            log_write(level, ctx, msg,                                                                                 \
+                      (const struct log_kv[]){{.type = LOG_KV_END}, ##__VA_ARGS__, {.type = LOG_KV_END}} + 1);         \
     } while (0)
-#define log_error(ctx, msg, ...) LOG_AT(NX_LOG_ERROR, ctx, msg, __VA_ARGS__)
-#define log_warn(ctx, msg, ...)  LOG_AT(NX_LOG_WARN, ctx, msg, __VA_ARGS__)
-#define log_info(ctx, msg, ...)  LOG_AT(NX_LOG_INFO, ctx, msg, __VA_ARGS__)
-#define log_debug(ctx, msg, ...) LOG_AT(NX_LOG_DEBUG, ctx, msg, __VA_ARGS__)
+#define log_error(ctx, msg, ...) LOG_AT(NX_LOG_ERROR, ctx, msg, ##__VA_ARGS__)
+#define log_warn(ctx, msg, ...)  LOG_AT(NX_LOG_WARN, ctx, msg, ##__VA_ARGS__)
+#define log_info(ctx, msg, ...)  LOG_AT(NX_LOG_INFO, ctx, msg, ##__VA_ARGS__)
+#define log_debug(ctx, msg, ...) LOG_AT(NX_LOG_DEBUG, ctx, msg, ##__VA_ARGS__)
 
 #endif

@@ -277,18 +277,19 @@ print_family(struct wbuf *out, const struct family *f)
     }
 }
 
+/* The second number of /proc/self/statm, in pages. */
 static double
 resident_bytes(void)
 {
+    char text[128] = "";
     FILE *f = fopen("/proc/self/statm", "re");
-    unsigned long total = 0, resident = 0;
 
     if (!f)
         return 0;
-    if (fscanf(f, "%lu %lu", &total, &resident) != 2)
-        resident = 0;
+    (void)!fgets(text, sizeof text, f);
     (void)fclose(f);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+    const char *second = strchr(text, ' ');
+    return second ? (double)strtoul(second, NULL, 10) * (double)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static double
