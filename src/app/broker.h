@@ -11,9 +11,10 @@
 #include <stdint.h>
 
 struct broker_info {
-    uint16_t port;         /* wanted_port, or a free one when that is taken */
-    char config_path[512]; /* for `mosquitto -c` */
-    char secrets_dir[512]; /* holds mqtt-gateway, mqtt-ingest, mqtt-core, mqtt-operator: one password each, 0600 */
+    uint16_t port;          /* wanted_port, or a free one when that is taken */
+    char program_path[512]; /* mosquitto, also where PATH does not lead */
+    char config_path[512];  /* for `mosquitto -c` */
+    char secrets_dir[512];  /* holds mqtt-gateway, mqtt-ingest, mqtt-core, mqtt-operator: one password each, 0600 */
 };
 
 /* Writes <data_dir>/broker/{mosquitto.conf,passwd,acl} and <data_dir>/secrets/mqtt-<user>. Passwords are kept from one

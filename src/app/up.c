@@ -251,7 +251,7 @@ make_children(struct up *u)
     if (access(u->devices_path, R_OK) == 0 || u->is_demo)
         set(core, "devices.config_path", u->devices_path);
     child_init(broker, u->loop, "broker", u->exe);
-    child_arg(broker, "mosquitto");
+    child_arg(broker, "%s", u->broker.program_path);
     child_arg(broker, "-c");
     child_arg(broker, "%s", u->broker.config_path);
     child_init(sim, u->loop, "sim", u->exe);
