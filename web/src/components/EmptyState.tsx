@@ -1,0 +1,26 @@
+// A page without content: what it is for, why it is empty, and the next step.
+import { Stack, Text, Title } from '@mantine/core';
+import type { ReactNode } from 'react';
+import classes from './EmptyState.module.css';
+
+interface Props {
+  icon: ReactNode;
+  title: string;
+  text: string;
+  action?: ReactNode;
+}
+
+export function EmptyState({ icon, title, text, action }: Props) {
+  return (
+    <Stack className={classes['empty']} align="center" gap="xs">
+      <span className={classes['icon']} aria-hidden>
+        {icon}
+      </span>
+      <Title order={2}>{title}</Title>
+      <Text className="nx-muted" maw={480} ta="center">
+        {text}
+      </Text>
+      {action}
+    </Stack>
+  );
+}

@@ -1,0 +1,140 @@
+// Add or edit a tag of a Modbus device, with a test read of exactly what is entered.
+import { Button, Drawer, Group, Select, SimpleGrid, Stack, Switch, TextInput } from '@mantine/core';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { useForm } from 'react-hook-form';
+import { useTranslation } from 'react-i18next';
+import { createTag, replaceTag, testDeviceSettings } from '../../api/gen/client';
+import type { Device, Tag } from '../../api/gen/model';
+import { parseDuration } from '../../app/format';
+import { notifyDone } from '../../app/notify';
+import { ChoiceField, NumberField } from '../../components/FormFields';
+import { ProblemPanel } from '../../components/ProblemPanel';
+import { markFields } from '../../components/useServerErrors';
+import { bodyOf, fieldsOf } from '../devices/deviceFields';
+import { TestPanel } from '../devices/TestPanel';
+import {
+  BYTE_ORDERS, DATA_TYPES, emptyTag, fieldsOfTag, hasByteOrder, isBit, isReadOnly, REGISTER_TYPES, settingsOf, type TagFields,
+} from './tagFields';
+
+interface Props {
+  device: Device;
+  tag?: Tag;
+  onClose: () => void;
+}
+
+export function TagForm({ device, tag, onClose }: Props) {
+  const { t } = useTranslation();
+  const client = useQueryClient();
+  const [areFieldsMarked, setFieldsMarked] = useState(false);
+  const form = useForm<TagFields>({ defaultValues: tag ? fieldsOfTag(tag) : emptyTag, mode: 'onTouched' });
+  const { errors } = form.formState;
+  const save = useMutation({
+    mutationFn: (fields: TagFields) => {
+      const body = settingsOf(fields, tag);
+      return tag
+        ? replaceTag(device.id, tag.id, body, { headers: { 'If-Match': tag.etag } })
+        : createTag(device.id, body);
+    },
+    onSuccess: async (saved) => {
+      await client.invalidateQueries({ queryKey: ['tags'] });
+      await client.invalidateQueries({ queryKey: ['tag', device.id, saved.id] });
+      await client.invalidateQueries({ queryKey: ['devices'] });
+      notifyDone(t('tag.saved', { id: saved.id }));
+      onClose();
+    },
+    onError: (error) => setFieldsMarked(markFields(form, error, (pointer) => pointer.replace(/^\//, ''))),
+  });
+  const test = async () => {
+    if (!(await form.trigger())) return null;
+    return testDeviceSettings({ ...bodyOf(fieldsOf(device), device), tags: [settingsOf(form.getValues(), tag)] });
+  };
+
+  const table = form.watch('register_type');
+  const type = form.watch('data_type');
+  const deadband = form.watch('deadband_type');
+  const isNumber = !isBit(table) && type !== 'string' && type !== 'bool';
+  const required = t('form.required');
+  const field = (name: keyof TagFields) => ({ label: t(`tag.${name}`), error: errors[name]?.message });
+  return (
+    <Drawer
+      opened
+      onClose={onClose}
+      position="right"
+      size={560}
+      title={tag ? t('tag.edit_title', { id: tag.id }) : t('tag.add_title', { device: device.name ?? device.id })}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
+      <form aria-label={t('tag.form')} onSubmit={(e) => void form.handleSubmit((f) => save.mutate(f))(e)} noValidate>
+        <Stack gap="sm">
+          <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
+            <TextInput
+              {...field('id')}
+              readOnly={tag !== undefined}
+              variant={tag ? 'filled' : 'default'}
+              classNames={{ input: 'nx-mono' }}
+              {...form.register('id', { required, pattern: { value: /^[A-Za-z0-9_.-]{1,64}$/, message: t('form.id') } })}
+            />
+            <TextInput {...field('name')} {...form.register('name')} />
+            <ChoiceField form={form} name="register_type" label={t('tag.register_type')}
+              data={REGISTER_TYPES.map((value) => ({ value, label: t(`tag.table.${value}`) }))} />
+            <TextInput
+              {...field('address')}
+              placeholder={t('tag.address_example')}
+              classNames={{ input: 'nx-mono' }}
+              {...form.register('address', { required })}
+            />
+            {isBit(table) ? (
+              <Select label={t('tag.data_type')} data={['bool']} value="bool" readOnly />
+            ) : (
+              <ChoiceField form={form} name="data_type" label={t('tag.data_type')} data={DATA_TYPES} />
+            )}
+            {!isBit(table) && hasByteOrder(type) && (
+              <ChoiceField form={form} name="byte_order" label={t('tag.byte_order')}
+                data={BYTE_ORDERS.map((value) => ({ value, label: `${value} · ${t(`tag.order.${value}`)}` }))} />
+            )}
+            {!isBit(table) && type === 'string' && (
+              <NumberField form={form} name="register_count" label={t('tag.register_count')} min={1} max={125} integer required />
+            )}
+            <TextInput {...field('unit')} {...form.register('unit')} />
+            {!isReadOnly(table) && (
+              <ChoiceField form={form} name="access_mode" label={t('tag.access_mode')}
+                data={(['read', 'readwrite', 'write'] as const).map((value) => ({ value, label: t(`tag.access.${value}`) }))} />
+            )}
+            {isNumber && (
+              <>
+                <NumberField form={form} name="scale_factor" label={t('tag.scale_factor')} placeholder="1" />
+                <NumberField form={form} name="offset" label={t('tag.offset')} placeholder="0" />
+                <NumberField form={form} name="clamp_min" label={t('tag.clamp_min')} />
+                <NumberField form={form} name="clamp_max" label={t('tag.clamp_max')} />
+                <ChoiceField form={form} name="deadband_type" label={t('tag.deadband_type')}
+                  data={(['none', 'absolute', 'percent'] as const).map((value) => ({ value, label: t(`tag.band.${value}`) }))} />
+                {deadband !== 'none' && (
+                  <NumberField form={form} name="deadband" label={t('tag.deadband')} min={0} required />
+                )}
+              </>
+            )}
+            <TextInput
+              {...field('poll_interval')}
+              placeholder={device.poll_interval ?? ''}
+              {...form.register('poll_interval', {
+                validate: (v) => v === '' || parseDuration(v) !== null || t('form.duration'),
+              })}
+            />
+          </SimpleGrid>
+          <Switch label={t('tag.enabled')} {...form.register('enabled')} />
+          <TestPanel run={test} hint={t('test.hint_tag')} />
+          {save.error && <ProblemPanel error={save.error} hideFields={areFieldsMarked} />}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              {t('action.cancel')}
+            </Button>
+            <Button type="submit" loading={save.isPending}>
+              {tag ? t('action.save') : t('tag.create')}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Drawer>
+  );
+}

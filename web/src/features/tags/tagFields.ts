@@ -1,0 +1,122 @@
+// The fields of the tag form and the way to and from the API's tag. Pure.
+import type { DataType, Tag, TagSettings } from '../../api/gen/model';
+
+export const DATA_TYPES: DataType[] = [
+  'bool', 'int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'float32', 'float64', 'string',
+];
+export const BYTE_ORDERS = ['ABCD', 'CDAB', 'BADC', 'DCBA'];
+export const REGISTER_TYPES = ['holding_register', 'input_register', 'coil', 'discrete_input'] as const;
+export type RegisterType = (typeof REGISTER_TYPES)[number];
+
+type Num = number | string;
+
+export interface TagFields {
+  id: string;
+  name: string;
+  register_type: RegisterType;
+  address: string;
+  data_type: DataType;
+  byte_order: string;
+  register_count: Num;
+  unit: string;
+  scale_factor: Num;
+  offset: Num;
+  clamp_min: Num;
+  clamp_max: Num;
+  deadband_type: 'none' | 'absolute' | 'percent';
+  deadband: Num;
+  poll_interval: string;
+  access_mode: 'read' | 'readwrite' | 'write';
+  enabled: boolean;
+}
+
+export const emptyTag: TagFields = {
+  id: '',
+  name: '',
+  register_type: 'holding_register',
+  address: '',
+  data_type: 'uint16',
+  byte_order: 'ABCD',
+  register_count: '',
+  unit: '',
+  scale_factor: '',
+  offset: '',
+  clamp_min: '',
+  clamp_max: '',
+  deadband_type: 'none',
+  deadband: '',
+  poll_interval: '',
+  access_mode: 'read',
+  enabled: true,
+};
+
+export function fieldsOfTag(tag: Tag): TagFields {
+  return {
+    ...emptyTag,
+    id: tag.id,
+    name: tag.name ?? '',
+    register_type: tag.register_type ?? 'holding_register',
+    address: tag.address ?? '',
+    data_type: tag.data_type ?? 'uint16',
+    byte_order: tag.byte_order ?? 'ABCD',
+    register_count: tag.register_count ?? '',
+    unit: tag.unit ?? '',
+    scale_factor: tag.scale_factor ?? '',
+    offset: tag.offset ?? '',
+    clamp_min: tag.clamp_min ?? '',
+    clamp_max: tag.clamp_max ?? '',
+    deadband_type: tag.deadband_type ?? 'none',
+    deadband: tag.deadband ?? '',
+    poll_interval: tag.poll_interval ?? '',
+    access_mode: tag.access_mode ?? 'read',
+    enabled: tag.enabled,
+  };
+}
+
+/** Members of the API's tag that are not settings. */
+const notSettings = ['device_id', 'topic', 'version', 'etag', 'value', 'quality', 'timestamp'] as const;
+
+export const isBit = (type: RegisterType): boolean => type === 'coil' || type === 'discrete_input';
+export const isReadOnly = (type: RegisterType): boolean => type === 'input_register' || type === 'discrete_input';
+export const hasByteOrder = (type: DataType): boolean => !['bool', 'int8', 'uint8'].includes(type);
+
+const text = (s: string): string | undefined => (s.trim() === '' ? undefined : s.trim());
+const number = (n: Num): number | undefined => (n === '' ? undefined : Number(n));
+
+/** Settings that the form does not show stay as they are in `kept`. */
+export function settingsOf(fields: TagFields, kept?: Tag): TagSettings {
+  const rest: Partial<Tag> = { ...kept };
+  for (const key of notSettings) delete rest[key];
+  const bit = isBit(fields.register_type);
+  const isNumber = !bit && fields.data_type !== 'string' && fields.data_type !== 'bool';
+  return {
+    ...rest,
+    id: fields.id.trim(),
+    name: text(fields.name),
+    register_type: fields.register_type,
+    address: fields.address.trim(),
+    data_type: bit ? 'bool' : fields.data_type,
+    byte_order: !bit && hasByteOrder(fields.data_type) && fields.byte_order !== 'ABCD' ? fields.byte_order : undefined,
+    register_count: fields.data_type === 'string' && !bit ? number(fields.register_count) : undefined,
+    unit: text(fields.unit),
+    scale_factor: isNumber ? number(fields.scale_factor) : undefined,
+    offset: isNumber ? number(fields.offset) : undefined,
+    clamp_min: isNumber ? number(fields.clamp_min) : undefined,
+    clamp_max: isNumber ? number(fields.clamp_max) : undefined,
+    deadband_type: isNumber && fields.deadband_type !== 'none' ? fields.deadband_type : undefined,
+    deadband: isNumber && fields.deadband_type !== 'none' ? number(fields.deadband) : undefined,
+    poll_interval: text(fields.poll_interval),
+    access_mode: isReadOnly(fields.register_type) ? 'read' : fields.access_mode,
+    enabled: fields.enabled,
+  };
+}
+
+/** Why a value cannot be written to this tag, as a key of the language files; null when it can. */
+export function writeFault(tag: Tag, value: number): { key: string; limit?: number } | null {
+  if (!Number.isFinite(value)) return { key: 'write.not_a_number' };
+  if (tag.clamp_min !== undefined && value < tag.clamp_min) return { key: 'write.below', limit: tag.clamp_min };
+  if (tag.clamp_max !== undefined && value > tag.clamp_max) return { key: 'write.above', limit: tag.clamp_max };
+  return null;
+}
+
+export const isWritable = (tag: Tag): boolean => tag.access_mode === 'write' || tag.access_mode === 'readwrite';
