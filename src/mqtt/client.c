@@ -153,6 +153,7 @@ end_departures(struct mqtt *m, enum nx_err err)
 /* --- flushing, once per turn --- */
 
 static void drop(struct mqtt *m, const struct nx_note *why);
+static void drop_at(struct mqtt *m, const char *place, const struct nx_note *why);
 static void arm_timer(struct mqtt *m);
 
 static bool
@@ -233,7 +234,9 @@ session_online(void *arg, bool session_present, const struct nx_note *why)
 
     m->online_ms = loop_now_ms(m->loop);
     m->wants_ready = true;
-    log_info(&m->log, session_present ? "connected, session resumed" : "connected", KV_NOTE(why));
+    log_info(&m->log, "connected", KV_STR("session", session_present ? "resumed" : "new"));
+    if (why->text[0])
+        log_warn(&m->log, "broker grants less than asked", KV_NOTE(why));
     set_state(m, MQTT_ONLINE, session_present, why->text[0] ? why : NULL);
 }
 
@@ -336,7 +339,7 @@ stream_gone(void *arg, enum nx_err err, const struct nx_note *why)
     struct nx_note plain;
 
     (void)nx_fail(&plain, err, "%s", nx_err_text(err));
-    drop(m, why ? why : &plain);
+    drop_at(m, "MQTT broker", why ? why : &plain); /* the stream's text names the address */
 }
 
 static void
@@ -396,12 +399,12 @@ next_delay_ms(struct mqtt *m, enum nx_err err)
 }
 
 static void
-drop(struct mqtt *m, const struct nx_note *why)
+drop_at(struct mqtt *m, const char *place, const struct nx_note *why)
 {
     uint64_t delay_ms = next_delay_ms(m, why->err);
     struct nx_note note = {.err = why->err, .os_errno = why->os_errno};
 
-    snprintf(note.text, sizeof note.text, "%.60s: %.220s; next attempt in %.1f s", m->address, why->text,
+    snprintf(note.text, sizeof note.text, "%.60s: %.220s; next attempt in %.1f s", place, why->text,
              (double)delay_ms / 1000);
     connection_gone(m);
     stream_close(&m->stream, false);
@@ -411,6 +414,12 @@ drop(struct mqtt *m, const struct nx_note *why)
     end_departures(m, NX_E_OFFLINE);
     if (!m->is_freed && m->state == MQTT_WAITING)
         set_state(m, MQTT_WAITING, false, &note);
+}
+
+static void
+drop(struct mqtt *m, const struct nx_note *why)
+{
+    drop_at(m, m->address, why);
 }
 
 void
