@@ -1,0 +1,252 @@
+/* feed.c -- load for `nexus ingest`: batches through a real broker, acknowledged end to end (P7).
+ *
+ *   feed --port 1883 [--seconds 20] [--series 10000] [--batch 1000] [--window 64]
+ *
+ * Keeps `window` batches unacknowledged, like a gateway with a backlog, and prints one JSON line: points committed per
+ * second, time from publishing to the commit acknowledgement (p50, p99), points never acknowledged. */
+#include "base/mem.h"
+#include "base/num.h"
+#include "loop/loop.h"
+#include "model/batch.h"
+#include "mqtt/mqtt.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAX_LATENCIES 1000000u
+#define DRAIN_MS      10000u
+
+struct feed {
+    struct loop *loop;
+    struct mqtt *mqtt;
+    uint32_t series_count, batch_points, window;
+    uint64_t seconds;
+    struct series *series;
+    struct batch_writer *writer;
+    struct wbuf record;
+    uint64_t epoch, next_seq, unacked, acked_points, sent_points;
+    uint64_t *sent_ns; /* by seq % window slots */
+    uint64_t slots;
+    uint32_t *latencies_us, latency_count;
+    uint32_t next_series;
+    int64_t tick_us;
+    uint64_t began_ms, ended_ms;
+    bool is_draining;
+    struct loop_timer timer;
+};
+
+static void
+fill_batch(struct feed *f)
+{
+    for (uint32_t i = 0; i < f->batch_points; i++) {
+        uint32_t s = f->next_series;
+        struct point p = {.quality = NX_Q_GOOD, .time_us = f->tick_us, .gateway_us = f->tick_us};
+
+        p.value = nx_value_double((double)(f->next_seq % 1000) + s * 0.25);
+        (void)batch_writer_add(f->writer, s, &f->series[s], &p);
+        if (++f->next_series == f->series_count) { /* the next second of the plant */
+            f->next_series = 0;
+            f->tick_us += 1000000;
+        }
+    }
+}
+
+static bool
+send_one(struct feed *f)
+{
+    struct batch_header hdr = {.gateway = slice_str("bench"), .epoch = f->epoch, .seq = f->next_seq};
+    struct mqtt_publication pub = {.topic = slice_str("nexus/v1/batch/bench/0"), .qos = 1};
+
+    if (f->record.len == 0) {
+        fill_batch(f);
+        if (batch_writer_finish(f->writer, &hdr, false, &f->record) != NX_OK)
+            abort();
+    }
+    pub.payload = wbuf_slice_of(&f->record);
+    if (mqtt_publish(f->mqtt, &pub, NULL, NULL) != NX_OK)
+        return false; /* the same record is tried again */
+    f->sent_ns[f->next_seq % f->slots] = loop_now_ns(f->loop);
+    f->next_seq++;
+    f->unacked++;
+    f->sent_points += f->batch_points;
+    wbuf_reset(&f->record);
+    return true;
+}
+
+static void
+send_more(void *arg)
+{
+    struct feed *f = arg;
+
+    if (f->is_draining || mqtt_state_of(f->mqtt) != MQTT_ONLINE)
+        return;
+    if (f->began_ms == 0)
+        f->began_ms = loop_now_ms(f->loop);
+    while (f->unacked < f->window && send_one(f))
+        ;
+}
+
+static void
+note_ack(struct feed *f, uint64_t seq)
+{
+    uint64_t *sent = &f->sent_ns[seq % f->slots];
+
+    if (*sent == 0)
+        return;
+    if (f->latency_count < MAX_LATENCIES)
+        f->latencies_us[f->latency_count++] = (uint32_t)((loop_now_ns(f->loop) - *sent) / 1000);
+    *sent = 0;
+    f->unacked--;
+    f->acked_points += f->batch_points;
+    f->ended_ms = loop_now_ms(f->loop);
+}
+
+static void
+on_message(void *arg, const struct mqtt_message *msg)
+{
+    struct feed *f = arg;
+    struct batch_ack ack;
+
+    if (msg->token)
+        mqtt_ack(f->mqtt, msg->token);
+    if (batch_ack_decode(msg->payload, &ack, NULL) != NX_OK || ack.epoch != f->epoch)
+        return;
+    for (unsigned i = 0; i < ack.count; i++) {
+        for (uint64_t seq = ack.committed[i].from; seq <= ack.committed[i].to; seq++)
+            note_ack(f, seq);
+    }
+    if (f->is_draining && f->unacked == 0)
+        loop_stop(f->loop);
+    else
+        send_more(f);
+}
+
+static void
+on_state(void *arg, enum mqtt_state state, bool session_present, const struct nx_note *why)
+{
+    (void)session_present;
+    if (state == MQTT_ONLINE)
+        send_more(arg);
+    else if (state == MQTT_WAITING)
+        (void)fprintf(stderr, "feed: %s\n", why ? why->text : "no connection");
+}
+
+static void
+on_drained(struct loop_timer *t, void *arg)
+{
+    (void)t;
+    loop_stop(((struct feed *)arg)->loop);
+}
+
+static void
+on_end(struct loop_timer *t, void *arg)
+{
+    struct feed *f = arg;
+
+    f->is_draining = true;
+    loop_timer_start(f->loop, t, DRAIN_MS, 0, on_drained, f);
+    if (f->unacked == 0)
+        loop_stop(f->loop);
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void
+print_result(struct feed *f)
+{
+    double seconds = f->ended_ms > f->began_ms ? (double)(f->ended_ms - f->began_ms) / 1000 : 0;
+    uint32_t n = f->latency_count;
+
+    qsort(f->latencies_us, n, sizeof *f->latencies_us, compare);
+    (void)printf("{\"case\":\"P7 ingest through broker\",\"value\":%.0f,\"unit\":\"points/s\",\"seconds\":%.1f,"
+                 "\"points\":%llu,\"loss\":%llu,\"ack_p50_ms\":%.1f,\"ack_p99_ms\":%.1f}\n",
+                 seconds > 0 ? (double)f->acked_points / seconds : 0, seconds, (unsigned long long)f->acked_points,
+                 (unsigned long long)(f->sent_points - f->acked_points), n ? f->latencies_us[n / 2] / 1000.0 : 0,
+                 n ? f->latencies_us[(uint64_t)n * 99 / 100] / 1000.0 : 0);
+}
+
+static void
+make_series(struct feed *f)
+{
+    f->series = mem_calloc(f->series_count, sizeof *f->series);
+    for (uint32_t i = 0; i < f->series_count; i++) {
+        char *topic = mem_printf("uns/bench/site/line%u/device%u/tag%u", i / 1000, i / 100, i % 100);
+        char *device = mem_printf("device%u", i / 100), *tag = mem_printf("tag%u", i % 100);
+
+        f->series[i] =
+            (struct series){slice_str(topic), slice_str(device), slice_str(tag), slice_str("bar"), NX_TYPE_DOUBLE};
+    }
+}
+
+static void
+free_series(struct feed *f)
+{
+    for (uint32_t i = 0; i < f->series_count; i++) {
+        mem_free_const(f->series[i].topic.p);
+        mem_free_const(f->series[i].device_id.p);
+        mem_free_const(f->series[i].tag_id.p);
+    }
+    free(f->series);
+}
+
+static uint64_t
+option(int argc, char **argv, const char *name, uint64_t fallback)
+{
+    uint64_t value = fallback;
+
+    for (int i = 1; i + 1 < argc; i++) {
+        if (strcmp(argv[i], name) == 0)
+            (void)num_u64(slice_str(argv[i + 1]), &value);
+    }
+    return value;
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct mqtt_ops ops = {.on_state = on_state, .on_message = on_message, .on_ready = send_more};
+    struct feed f = {.next_seq = 1};
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    f.series_count = (uint32_t)option(argc, argv, "--series", 10000);
+    f.batch_points = (uint32_t)option(argc, argv, "--batch", 1000);
+    f.window = (uint32_t)option(argc, argv, "--window", 64);
+    f.seconds = option(argc, argv, "--seconds", 20);
+    f.slots = f.window * 4 + 1;
+    f.loop = loop_new();
+    f.epoch = (uint64_t)loop_wall_us(f.loop);
+    f.tick_us = loop_wall_us(f.loop) - 3600000000; /* an hour of history, so that no time lies ahead */
+    f.sent_ns = mem_calloc(f.slots, sizeof *f.sent_ns);
+    f.latencies_us = mem_calloc(MAX_LATENCIES, sizeof *f.latencies_us);
+    f.record = wbuf_init(0);
+    f.writer = batch_writer_new();
+    make_series(&f);
+    struct mqtt_conf conf = {.host = "127.0.0.1",
+                             .port = (uint16_t)option(argc, argv, "--port", 1883),
+                             .version = MQTT_V5,
+                             .client_id = "bench-feed",
+                             .clean_start = true,
+                             .window = 1000};
+    f.mqtt = mqtt_new(f.loop, &conf, &ops, &f);
+    mqtt_subscribe(f.mqtt, "nexus/v1/ack/bench", 1);
+    mqtt_start(f.mqtt);
+    loop_timer_start(f.loop, &f.timer, f.seconds * 1000, 0, on_end, &f);
+    loop_run(f.loop);
+    loop_timer_stop(&f.timer);
+    print_result(&f);
+    mqtt_free(&f.mqtt);
+    batch_writer_free(&f.writer);
+    wbuf_free(&f.record);
+    free_series(&f);
+    free(f.sent_ns);
+    free(f.latencies_us);
+    loop_free(&f.loop);
+    return f.acked_points ? 0 : 1;
+}
