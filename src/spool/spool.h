@@ -3,8 +3,9 @@
  * Own segmented log: files NNNN.seg with CRC-32C per record; layout in docs/formats/spool.md. A record is in the
  * page cache when spool_append() returns (it survives kill -9); the backlog is fsynced by a helper thread within
  * the commit window, a healthy flow is freed before that and costs no disk write. One writer and its readers on
- * one loop thread. Sequence numbers start at 1, grow by 1 and go on after a restart; the epoch changes only when
- * the directory was empty. Recovery cuts a torn tail, never skips.
+ * one loop thread. Sequence numbers start at 1, grow by 1 and go on after a restart; after a power cut they go on
+ * behind every number that may have been used (a jump of at most 65,536), so that none is used twice. The epoch
+ * changes only when the directory was empty. Recovery cuts a torn tail, never skips. Memory: 8 bytes a record.
  *
  * Bounds: past cap_bytes or max_age the oldest segment is dropped whole; every dropped record and its points are
  * counted and reported through on_drop, so that a gap can be recorded. */
@@ -16,37 +17,43 @@
 #include "nexus/err.h"
 
 struct spool;
+struct disk_ops; /* spool/disk.h */
 
 struct spool_conf {
-    const char *dir;        /* made when missing */
-    uint64_t cap_bytes;     /* 0: 1 GiB */
-    uint64_t segment_bytes; /* 0: 16 MiB */
-    uint32_t max_age_s;     /* 0: no limit */
-    uint32_t commit_window_ms; /* 0: 100 */
-    bool is_strict;         /* fsync before spool_append() returns */
+    const char *dir;             /* made when missing */
+    uint64_t cap_bytes;          /* 0: 1 GiB */
+    uint64_t segment_bytes;      /* 0: 16 MiB */
+    uint32_t max_age_s;          /* 0: no limit */
+    uint32_t commit_window_ms;   /* 0: 100 */
+    bool is_strict;              /* fsync before spool_append() returns */
     uint64_t disk_reserve_bytes; /* keep this much of the file system free; 0: 64 MiB */
+    const struct disk_ops *disk; /* NULL: the real file system; tests inject faults here */
 };
 
 struct spool_ops {
     /* Records [from, to] with `points` points were dropped unread; cause: NX_E_FULL, NX_E_EXPIRED, NX_E_CORRUPT.
-     * May be NULL. */
+     * points is 0 when damage hides how many there were. Runs inside spool_open(), spool_append(), spool_read() or a
+     * timer: it must not call the spool. May be NULL. */
     void (*on_drop)(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause);
+    /* The disk reported an error outside of a call, e.g. when the backlog was synced. May be NULL. */
+    void (*on_error)(void *arg, const struct nx_note *why);
 };
 
 struct spool_record {
     uint64_t seq;
-    uint32_t points;    /* as given to spool_append() */
-    int64_t time_us;    /* wall time of the append */
-    struct slice body;  /* borrowed until the next call on the spool */
+    uint32_t points;   /* as given to spool_append() */
+    int64_t time_us;   /* wall time of the append */
+    struct slice body; /* borrowed until the next call on the spool */
 };
 
 struct spool_stats {
-    uint64_t records, points, bytes; /* waiting: appended and neither freed nor dropped */
-    uint64_t first_seq, next_seq;    /* [first_seq, next_seq) waits; equal when empty */
-    int64_t oldest_us;               /* append time of the oldest waiting record, 0 when empty */
+    uint64_t records, points, bytes;                   /* waiting: appended and neither freed nor dropped */
+    uint64_t first_seq, next_seq;                      /* [first_seq, next_seq) waits; equal when empty */
+    int64_t oldest_us;                                 /* append time of the oldest waiting record, 0 when empty */
     uint64_t appended, freed, dropped, dropped_points; /* since start */
-    uint64_t torn_bytes;             /* cut off at recovery */
-    uint64_t syncs;
+    uint64_t torn_bytes;                               /* cut off at recovery */
+    uint64_t syncs, sync_errors;
+    uint64_t file_bytes; /* of all segments */
 };
 
 /* Opens or creates. loop may be a fake one (the helper then runs in loop_fake_turn). ops is copied. A second process
@@ -68,8 +75,8 @@ NX_MUST_CHECK enum nx_err spool_append(struct spool *sp, struct slice body, uint
  * is sequential and buffered; any number may be asked for. */
 NX_MUST_CHECK enum nx_err spool_read(struct spool *sp, uint64_t seq, struct spool_record *rec, struct nx_note *why);
 
-/* [from, to] are stored elsewhere for good. Unknown or already freed numbers are ignored. Segments without waiting
- * records are deleted. */
+/* [from, to] are stored elsewhere for good. Unknown or already freed numbers are ignored. The oldest segments
+ * are deleted as long as they have no waiting record. */
 void spool_free_range(struct spool *sp, uint64_t from, uint64_t to);
 bool spool_is_freed(const struct spool *sp, uint64_t seq);
 
