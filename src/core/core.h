@@ -47,13 +47,15 @@ extern const char *const core_conf_foreign[];
 /* Words of logging.level and logging.format. */
 extern const char *const core_log_levels[], *const core_log_formats[];
 
-/* Opens the store (importing devices.yaml into an empty one), the MQTT client and the HTTP server. conf must live as
- * long. Prints the set-up code to standard output while no user exists. */
-NX_MUST_CHECK enum nx_err core_open(struct core **out, struct loop *loop, const struct core_conf *conf,
+/* Loads the settings, opens the store (importing devices.yaml into an empty one), the MQTT client and the HTTP server.
+ * Prints the set-up code to standard output while no user exists. */
+NX_MUST_CHECK enum nx_err core_open(struct core **out, struct loop *loop, const struct conf_source *src,
                                     struct nx_note *why);
 /* The port that HTTP listens on. */
 uint16_t core_port(const struct core *core);
-/* Stops listening and disconnects. *core is NULL on return. Call it after loop_run() or from a deferred callback. */
-void core_close(struct core **core);
+/* Stops listening, disconnects from the broker, then calls stopped once. */
+void core_stop(struct core *core, void (*stopped)(void *arg), void *arg);
+/* After stopped, or at any time outside its own callbacks. *core is NULL on return. */
+void core_free(struct core **core);
 
 #endif

@@ -129,6 +129,10 @@ NX_MUST_CHECK enum nx_err store_session_insert(struct store_tx *tx, const struct
 /* NX_E_NOT_FOUND also when it has expired. */
 NX_MUST_CHECK enum nx_err store_session_get(struct store_tx *tx, const char *digest, int64_t now_us, struct arena *a,
                                             struct store_session *out, struct nx_note *why);
+/* Calls each() for every session that is valid; texts are borrowed for the call. */
+typedef void store_session_cb(void *arg, const struct store_session *s);
+NX_MUST_CHECK enum nx_err store_session_each(struct store_tx *tx, int64_t now_us, store_session_cb *each, void *arg,
+                                             struct nx_note *why);
 NX_MUST_CHECK enum nx_err store_session_touch(struct store_tx *tx, const char *digest, int64_t now_us,
                                               int64_t expires_us, struct nx_note *why);
 NX_MUST_CHECK enum nx_err store_session_delete(struct store_tx *tx, const char *digest, struct nx_note *why);

@@ -77,16 +77,39 @@ store_session_insert(struct store_tx *tx, const struct store_session *s, struct 
     return db_run(st, why);
 }
 
+#define SESSION_QUERY                                                                                                  \
+    "SELECT s.digest, s.user_id, u.username, u.role, s.created_us, s.expires_us, s.last_seen_us"                       \
+    " FROM sessions s JOIN users u ON u.id = s.user_id"
+
+enum nx_err
+store_session_each(struct store_tx *tx, int64_t now_us, store_session_cb *each, void *arg, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    bool has_row = false;
+    enum nx_err err = db_prepare(tx->db, SESSION_QUERY " WHERE s.expires_us > ? ORDER BY s.last_seen_us", &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, now_us);
+    while ((err = db_step(st, &has_row, why)) == NX_OK && has_row) {
+        each(arg, &(struct store_session){.digest = db_col_text(st, 0),
+                                          .user_id = db_col_i64(st, 1),
+                                          .username = db_col_text(st, 2),
+                                          .role = (int)db_col_i64(st, 3),
+                                          .created_us = db_col_i64(st, 4),
+                                          .expires_us = db_col_i64(st, 5),
+                                          .last_seen_us = db_col_i64(st, 6)});
+    }
+    db_reset(st);
+    return err;
+}
+
 enum nx_err
 store_session_get(struct store_tx *tx, const char *digest, int64_t now_us, struct arena *a, struct store_session *out,
                   struct nx_note *why)
 {
     struct db_stmt *st = NULL;
-    enum nx_err err = db_prepare(tx->db,
-                                 "SELECT s.digest, s.user_id, u.username, u.role, s.created_us, s.expires_us,"
-                                 " s.last_seen_us FROM sessions s JOIN users u ON u.id = s.user_id"
-                                 " WHERE s.digest = ? AND s.expires_us > ?",
-                                 &st, why);
+    enum nx_err err = db_prepare(tx->db, SESSION_QUERY " WHERE s.digest = ? AND s.expires_us > ?", &st, why);
 
     if (err != NX_OK)
         return err;
