@@ -17,6 +17,13 @@ if(NX_WERROR)
     target_compile_options(nx_flags INTERFACE -Werror)
 endif()
 
+if(CMAKE_C_COMPILER_ID MATCHES Clang)
+    target_compile_options(nx_flags INTERFACE -Wno-implicit-fallthrough) # uthash's macros
+endif()
+if(NX_FUZZ)
+    target_compile_options(nx_flags INTERFACE -fsanitize=fuzzer-no-link) # else libFuzzer is blind inside the modules
+endif()
+
 if(NX_SANITIZE STREQUAL "address")
     target_compile_options(nx_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all)
     target_link_options(nx_flags INTERFACE -fsanitize=address,undefined)

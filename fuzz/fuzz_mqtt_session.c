@@ -43,8 +43,9 @@ on_message(void *arg, const struct mqtt_message *msg)
                                    .payload = msg->payload,
                                    .qos = (uint8_t)(msg->payload.len % 3)};
 
-    open_publications += pub.qos != 0;
-    if (mqtt_session_publish(s, &pub, on_done, NULL) && pub.qos)
+    bool has_done = mqtt_session_qos(s, pub.qos) > 0;
+    open_publications += has_done;
+    if (mqtt_session_publish(s, &pub, on_done, NULL) && has_done)
         open_publications--;
     inbox_ack(&s->inbox, msg->token);
 }
