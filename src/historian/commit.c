@@ -112,7 +112,7 @@ lane_touch(struct historian *h, const struct batch_header *hdr)
     }
     if (!lane->is_touched) {
         lane->is_touched = true;
-        ranges_copy(&lane->pending, &lane->done);
+        seqset_copy(&lane->pending, &lane->done);
         lane->add_batches = lane->add_points = lane->add_duplicates = lane->add_gap_points = 0;
     }
     return lane;
@@ -122,7 +122,7 @@ bool
 historian_is_committed(const struct historian *h, const struct batch_header *hdr, struct batch_range *range)
 {
     const struct hist_lane *lane = lane_find(h, hdr);
-    const struct batch_range *found = lane ? ranges_find(&lane->done, hdr->seq) : NULL;
+    const struct batch_range *found = lane ? seqset_find(&lane->done, hdr->seq) : NULL;
 
     if (found)
         *range = *found;
@@ -174,7 +174,7 @@ write_ranges(struct commit *c, const struct hist_lane *lane)
 
     for (size_t i = 0; i < lane->pending.count && err == NX_OK; i++) {
         struct batch_range now = lane->pending.items[i];
-        const struct batch_range *before = ranges_find(&lane->done, now.from);
+        const struct batch_range *before = seqset_find(&lane->done, now.from);
 
         if (!before || before->from != now.from || before->to != now.to)
             err = write_range(c, lane, now);
@@ -372,12 +372,12 @@ take_batch(struct commit *c, const struct batch *b)
 {
     struct hist_lane *lane = lane_touch(c->h, &b->hdr);
 
-    if (ranges_find(&lane->pending, b->hdr.seq)) {
+    if (seqset_find(&lane->pending, b->hdr.seq)) {
         c->result->duplicate_batches++;
         lane->add_duplicates++;
         return NX_OK;
     }
-    ranges_add(&lane->pending, b->hdr.seq, b->hdr.seq);
+    seqset_add(&lane->pending, b->hdr.seq, b->hdr.seq);
     lane->add_batches++;
     return b->is_gap ? write_gap(c, b, lane) : stage_points(c, b, lane);
 }
@@ -543,7 +543,7 @@ settle_lanes(struct historian *h, bool stored)
             continue;
         lane->is_touched = false;
         if (stored) {
-            ranges_copy(&lane->done, &lane->pending);
+            seqset_copy(&lane->done, &lane->pending);
             lane->is_new = false;
         }
     }

@@ -194,7 +194,7 @@ load_ledger(struct historian *h, struct hist_lane *lane, struct nx_note *why)
         return err;
     db_bind_i64(st, 1, lane->lane_id);
     while ((err = db_step(st, &has_row, why)) == NX_OK && has_row)
-        ranges_add(&lane->done, (uint64_t)db_col_i64(st, 0), (uint64_t)db_col_i64(st, 1));
+        seqset_add(&lane->done, (uint64_t)db_col_i64(st, 0), (uint64_t)db_col_i64(st, 1));
     db_reset(st);
     return err;
 }
@@ -341,8 +341,8 @@ historian_close(struct historian **out)
     }
     HASH_ITER (hh, h->lanes, lane, next_lane) {
         HASH_DEL(h->lanes, lane);
-        ranges_fini(&lane->done);
-        ranges_fini(&lane->pending);
+        seqset_fini(&lane->done);
+        seqset_fini(&lane->pending);
         free(lane);
     }
     commit_scratch_free(&h->scratch);
@@ -354,7 +354,7 @@ historian_close(struct historian **out)
 
 /* Numbers that a gap record declares are accounted for: they are not missing. */
 static enum nx_err
-add_ranges(struct historian *h, const char *sql, int64_t lane_id, struct ranges *r, struct nx_note *why)
+add_ranges(struct historian *h, const char *sql, int64_t lane_id, struct seqset *r, struct nx_note *why)
 {
     struct db_stmt *st;
     bool has_row;
@@ -364,7 +364,7 @@ add_ranges(struct historian *h, const char *sql, int64_t lane_id, struct ranges 
         return err;
     db_bind_i64(st, 1, lane_id);
     while ((err = db_step(st, &has_row, why)) == NX_OK && has_row)
-        ranges_add(r, (uint64_t)db_col_i64(st, 0), (uint64_t)db_col_i64(st, 1));
+        seqset_add(r, (uint64_t)db_col_i64(st, 0), (uint64_t)db_col_i64(st, 1));
     db_reset(st);
     return err;
 }
@@ -372,7 +372,7 @@ add_ranges(struct historian *h, const char *sql, int64_t lane_id, struct ranges 
 static enum nx_err
 fill_ranges(struct historian *h, int64_t lane_id, struct historian_ledger_row *row, struct nx_note *why)
 {
-    struct ranges r = {0};
+    struct seqset r = {0};
     enum nx_err err =
         add_ranges(h, "SELECT from_seq, to_seq FROM ledger WHERE lane_id = ? ORDER BY from_seq", lane_id, &r, why);
 
@@ -380,8 +380,8 @@ fill_ranges(struct historian *h, int64_t lane_id, struct historian_ledger_row *r
         row->last_seq = r.items[r.count - 1].to;
     if (err == NX_OK)
         err = add_ranges(h, "SELECT from_seq, to_seq FROM gap WHERE lane_id = ? ORDER BY from_seq", lane_id, &r, why);
-    row->missing = ranges_missing(&r);
-    ranges_fini(&r);
+    row->missing = seqset_missing(&r);
+    seqset_fini(&r);
     return err;
 }
 

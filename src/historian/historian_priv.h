@@ -5,7 +5,7 @@
 
 #include "db/db.h"
 #include "historian/historian.h"
-#include "historian/ranges.h"
+#include "historian/seqset.h"
 
 #include <uthash.h>
 
@@ -35,8 +35,8 @@ struct hist_lane {
     struct hist_lane_key key;
     int64_t lane_id;
     bool is_new;
-    struct ranges done;    /* committed */
-    struct ranges pending; /* done and what the transaction under way adds */
+    struct seqset done;    /* committed */
+    struct seqset pending; /* done and what the transaction under way adds */
     bool is_touched;
     uint64_t add_batches, add_points, add_duplicates, add_gap_points;
 };

@@ -1,7 +1,7 @@
-/* run_test.c -- runs, blocks and ranges: everything comes back, nothing is read past the end. */
+/* run_test.c -- runs, blocks and sequence sets: everything comes back, nothing is read past the end. */
 #include "historian/block.h"
-#include "historian/ranges.h"
 #include "historian/run.h"
+#include "historian/seqset.h"
 
 #include "base/mem.h"
 #include "base/num.h"
@@ -213,21 +213,21 @@ blocks_give_back_their_runs(void **state)
 static void
 ranges_match_a_bitmap(void **state)
 {
-    struct ranges r = {0};
+    struct seqset r = {0};
     bool set[400] = {false};
     uint64_t seed = 11, missing = 0, highest = 0;
 
     (void)state;
     for (unsigned k = 0; k < 120; k++) {
         uint64_t from = 1 + num_random(&seed) % 390, to = from + num_random(&seed) % 5;
-        struct batch_range joined = ranges_add(&r, from, to);
+        struct batch_range joined = seqset_add(&r, from, to);
 
         for (uint64_t s = from; s <= to; s++)
             set[s] = true;
         for (uint64_t s = joined.from; s <= joined.to; s++)
             assert_true(set[s]);
         for (uint64_t s = 1; s < 400; s++)
-            assert_int_equal(set[s], ranges_find(&r, s) != NULL);
+            assert_int_equal(set[s], seqset_find(&r, s) != NULL);
         for (size_t i = 1; i < r.count; i++)
             assert_true(r.items[i].from > r.items[i - 1].to + 1);
     }
@@ -235,8 +235,8 @@ ranges_match_a_bitmap(void **state)
         highest = set[s] ? s : highest;
     for (uint64_t s = 1; s < highest; s++)
         missing += !set[s];
-    assert_int_equal(missing, ranges_missing(&r));
-    ranges_fini(&r);
+    assert_int_equal(missing, seqset_missing(&r));
+    seqset_fini(&r);
 }
 
 int

@@ -1,18 +1,18 @@
-#include "historian/ranges.h"
+#include "historian/seqset.h"
 
 #include <stdlib.h>
 
 #include "base/mem.h"
 
 void
-ranges_fini(struct ranges *r)
+seqset_fini(struct seqset *r)
 {
     free(r->items);
-    *r = (struct ranges){0};
+    *r = (struct seqset){0};
 }
 
 void
-ranges_copy(struct ranges *to, const struct ranges *from)
+seqset_copy(struct seqset *to, const struct seqset *from)
 {
     if (to->cap < from->count) {
         to->cap = from->count + 8;
@@ -25,7 +25,7 @@ ranges_copy(struct ranges *to, const struct ranges *from)
 
 /* Index of the first stretch that ends at or after seq. */
 static size_t
-lower_bound(const struct ranges *r, uint64_t seq)
+lower_bound(const struct seqset *r, uint64_t seq)
 {
     size_t lo = 0, hi = r->count;
 
@@ -41,7 +41,7 @@ lower_bound(const struct ranges *r, uint64_t seq)
 }
 
 struct batch_range
-ranges_add(struct ranges *r, uint64_t from, uint64_t to)
+seqset_add(struct seqset *r, uint64_t from, uint64_t to)
 {
     size_t first = lower_bound(r, from > 0 ? from - 1 : 0), last = first;
     struct batch_range joined = {from, to};
@@ -64,7 +64,7 @@ ranges_add(struct ranges *r, uint64_t from, uint64_t to)
 }
 
 const struct batch_range *
-ranges_find(const struct ranges *r, uint64_t seq)
+seqset_find(const struct seqset *r, uint64_t seq)
 {
     size_t i = lower_bound(r, seq);
 
@@ -72,7 +72,7 @@ ranges_find(const struct ranges *r, uint64_t seq)
 }
 
 uint64_t
-ranges_missing(const struct ranges *r)
+seqset_missing(const struct seqset *r)
 {
     uint64_t missing = 0, next = 1;
 

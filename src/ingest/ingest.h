@@ -1,0 +1,35 @@
+/* ingest.h -- `nexus ingest`: batches and foreign tag messages from the broker into the historian.
+ *
+ * Two connections to the broker. The first shares the batches of all gateways with other instances; its session is
+ * clean, because a gateway sends again whatever was not committed. A batch is acknowledged to its gateway
+ * (nexus/v1/ack/{gateway}) after the historian has it, and again whenever it comes again. The second takes foreign tag
+ * messages with a persistent session: they are appended to a spool of our own, then acknowledged to the broker, and
+ * stored from the spool as numbered batches of the pseudo-gateway foreign.{client_id}, so a restart stores none of them
+ * twice.
+ *
+ * One loop thread; the historian is written by one job at a time on the worker pool, which owns what it writes. Bounds:
+ * one job, one being gathered (ingestion.buffer_size), the spool (buffer.disk_limit). While the historian fails the job
+ * is kept and tried again for ever; nothing more is acknowledged. */
+#ifndef INGEST_INGEST_H
+#define INGEST_INGEST_H
+
+#include "conf/conf.h"
+#include "loop/loop.h"
+#include "nexus/err.h"
+
+struct ingest;
+
+extern const struct conf_row ingest_conf_rows[];
+/* Top-level sections of the deployment's file that belong to other services. Ends with NULL. */
+extern const char *const ingest_conf_foreign[];
+
+/* Reads the settings, starts the log, opens spool, historian and admin port, and begins to connect. A historian that
+ * cannot be opened just now is tried again; wrong settings fail here. */
+NX_MUST_CHECK enum nx_err ingest_open(struct ingest **out, struct loop *loop, const struct conf_source *src,
+                                      struct nx_note *why);
+/* Ends what is under way; stopped runs once, later. */
+void ingest_stop(struct ingest *g, void (*stopped)(void *arg), void *arg);
+/* After stopped. *g is NULL on return. */
+void ingest_free(struct ingest **g);
+
+#endif

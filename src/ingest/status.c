@@ -1,0 +1,145 @@
+/* status.c -- what ingestion says about itself: metrics, health, status, bad messages. Loop thread. */
+#include "ingest/ingest_priv.h"
+
+static const double batch_buckets[] = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5};
+
+static const struct metric_desc
+    points_desc = {"data_ingestion_points_total", METRIC_COUNTER, "Points stored by the historian.", {NULL}, NULL, 0},
+    duration_desc = {"data_ingestion_batch_duration_seconds",
+                     METRIC_HISTOGRAM,
+                     "Decoding and committing one transaction.",
+                     {NULL},
+                     batch_buckets,
+                     sizeof batch_buckets / sizeof batch_buckets[0]},
+    usage_desc =
+        {"data_ingestion_buffer_usage", METRIC_GAUGE, "Part of ingestion.buffer_size in use.", {NULL}, NULL, 0},
+    errors_desc = {"data_ingestion_errors_total", METRIC_COUNTER, "Errors by type.", {"type", NULL}, NULL, 0},
+    lag_desc = {"data_ingestion_lag_seconds",
+                METRIC_GAUGE,
+                "Age of the newest value of the last transaction when it was committed.",
+                {NULL},
+                NULL,
+                0},
+    batches_desc =
+        {"nexus_ingest_batches_total", METRIC_COUNTER, "Batches taken, duplicates included.", {NULL}, NULL, 0},
+    duplicates_desc = {"nexus_ingest_duplicate_batches_total",
+                       METRIC_COUNTER,
+                       "Batches that the historian had already.",
+                       {NULL},
+                       NULL,
+                       0},
+    skipped_desc =
+        {"nexus_ingest_skipped_messages_total",
+         METRIC_COUNTER,
+         "Tag messages not stored: their point travels in a batch (seq), retained without time, system topic.",
+         {"reason", NULL},
+         NULL,
+         0},
+    shed_desc = {"nexus_ingest_shed_batches_total",
+                 METRIC_COUNTER,
+                 "Batches left to be sent again because the buffer was full.",
+                 {NULL},
+                 NULL,
+                 0},
+    quarantined_desc = {
+        "nexus_ingest_quarantined_points_total", METRIC_COUNTER, "Points put aside for their time.", {NULL}, NULL, 0};
+
+static const char *const error_types[] = {"parse", "write", "connection", "buffer", "spool"};
+static const char *const skip_reasons[] = {"seq", "retained", "system"};
+static const char *const mqtt_states[] = {"stopped", "connecting", "online", "waiting"};
+
+void
+ingest_count_error(struct ingest *g, enum ingest_error type)
+{
+    metric_inc(g->m_errors[type]);
+}
+
+void
+ingest_bad_message(struct ingest *g, struct slice topic, struct slice payload, const struct nx_note *why)
+{
+    ingest_count_error(g, ERROR_PARSE);
+    if (dead_letter_put(&g->dead, loop_wall_us(g->loop), topic, payload, why->text))
+        log_warn(&g->log, "message put aside", KV_NOTE(why), KV_STR("file", g->dead.path));
+}
+
+static bool
+is_ready(void *arg, struct nx_note *reason)
+{
+    struct ingest *g = arg;
+
+    if (g->storage.err != NX_OK)
+        *reason = g->storage;
+    else if (mqtt_state_of(g->batches) != MQTT_ONLINE)
+        (void)nx_fail(reason, NX_E_OFFLINE, "not connected to the broker %s: %s", g->conf.mqtt.broker_url,
+                      g->batches_why.text);
+    else if (g->foreign.trouble.err != NX_OK)
+        *reason = g->foreign.trouble;
+    else
+        return true;
+    return false;
+}
+
+static json_t *
+trouble(const struct nx_note *note)
+{
+    return note->err == NX_OK ? json_null()
+                              : json_pack("{s:s, s:s}", "error", nx_err_name(note->err), "reason", note->text);
+}
+
+static json_t *
+connection(const struct mqtt *m, const struct nx_note *why)
+{
+    const struct mqtt_stats *s = mqtt_stats_of(m);
+
+    return json_pack("{s:s, s:s, s:I, s:I, s:I}", "state", mqtt_states[mqtt_state_of(m)], "reason",
+                     mqtt_state_of(m) == MQTT_ONLINE ? "" : why->text, "received", (json_int_t)s->received, "bytes_in",
+                     (json_int_t)s->bytes_in, "reconnects", (json_int_t)s->reconnects);
+}
+
+static json_t *
+spool_status(const struct foreign *f)
+{
+    struct spool_stats s = spool_stats_of(f->spool);
+
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "records", (json_int_t)s.records, "points", (json_int_t)s.points,
+                     "bytes", (json_int_t)s.bytes, "stored_messages", (json_int_t)f->stored_messages, "dropped_points",
+                     (json_int_t)f->dropped_points, "trouble", trouble(&f->trouble));
+}
+
+static json_t *
+status(void *arg)
+{
+    struct ingest *g = arg;
+
+    return json_pack("{s:{s:s, s:o, s:o}, s:{s:s, s:o}, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}}", "broker",
+                     "url", g->conf.mqtt.broker_url, "batches", connection(g->batches, &g->batches_why), "tags",
+                     connection(g->tags, &g->tags_why), "historian", "url", g->conf.historian.url, "trouble",
+                     trouble(&g->storage), "foreign", spool_status(&g->foreign), "totals", "batches",
+                     (json_int_t)g->batches_total, "points", (json_int_t)g->points_total, "duplicate_batches",
+                     (json_int_t)g->duplicate_batches, "duplicate_points", (json_int_t)g->duplicate_points,
+                     "quarantined_points", (json_int_t)g->quarantined, "shed_batches", (json_int_t)g->shed, "acks_sent",
+                     (json_int_t)g->acks_sent, "buffer_usage", metric_value(g->m_usage));
+}
+
+void
+status_init(struct ingest *g)
+{
+    struct metrics *m = g->metrics = metrics_new();
+
+    g->m_points = metrics_get(m, &points_desc, NULL);
+    g->m_duration = metrics_get(m, &duration_desc, NULL);
+    g->m_usage = metrics_get(m, &usage_desc, NULL);
+    g->m_lag = metrics_get(m, &lag_desc, NULL);
+    g->m_batches = metrics_get(m, &batches_desc, NULL);
+    g->m_duplicates = metrics_get(m, &duplicates_desc, NULL);
+    g->m_shed = metrics_get(m, &shed_desc, NULL);
+    g->m_quarantined = metrics_get(m, &quarantined_desc, NULL);
+    for (unsigned i = 0; i < ERROR_COUNT; i++)
+        g->m_errors[i] = metrics_get(m, &errors_desc, &error_types[i]);
+    for (unsigned i = 0; i < SKIP_COUNT; i++)
+        g->m_skipped[i] = metrics_get(m, &skipped_desc, &skip_reasons[i]);
+    g->health =
+        (struct http_health){.is_ready = is_ready, .status = status, .arg = g, .service = "ingest", .metrics = m};
+}
+
+const struct http_route ingest_routes[] = {HTTP_HEALTH_ROUTES, {.path = NULL}};
