@@ -30,8 +30,8 @@ struct http_route {
     const char *path;
     http_handler *handler;
     enum http_where where;
-    uint32_t max_body_bytes;  /* 0: no body allowed */
-    unsigned permission;      /* opaque to the server: for the guard */
+    uint32_t max_body_bytes; /* 0: no body allowed */
+    unsigned permission;     /* opaque to the server: for the guard */
 };
 
 /* Runs before every routed handler, where the handler runs. Has answered (problem) when it returns false. */
@@ -48,8 +48,8 @@ struct http_ws_ops {
 };
 
 struct http_conf {
-    const char *bind;  /* "127.0.0.1" by default */
-    uint16_t port;     /* 0: any free port, see http_port() */
+    const char *bind;                 /* "127.0.0.1" by default */
+    uint16_t port;                    /* 0: any free port, see http_port() */
     const char *cert_file, *key_file; /* NULL: plain HTTP */
     const char *static_dir;           /* NULL: none. Single-page app: unknown paths without a dot answer index.html */
     const char *api_prefix;           /* "/api": never falls back to index.html */
@@ -93,14 +93,15 @@ struct loop *http_loop(const struct http_req *req);
 /* Before the response. Values are copied. */
 void http_set_header(struct http_req *req, const char *name, const char *value);
 void http_set_cookie(struct http_req *req, const char *name, const char *value, const char *attributes);
-void http_respond(struct http_req *req, int status, const char *content_type, struct slice body); /* copies */
+void http_respond(struct http_req *req, int status, const char *content_type, struct slice body);     /* copies */
 void http_respond_buf(struct http_req *req, int status, const char *content_type, struct wbuf *body); /* takes */
 void http_respond_json(struct http_req *req, int status, json_t *json); /* steals the reference */
 void http_respond_empty(struct http_req *req, int status);
 /* Keeps a loop handler's request open: it is answered later from the loop thread. on_gone runs when the client has
  * gone before that; the request must not be touched afterwards. */
 void http_hold(struct http_req *req, void (*on_gone)(void *arg), void *arg);
-/* Streams: begin with a status, then chunks from a worker handler (blocks while the client is slow; false: gone), end. */
+/* Streams: begin with a status, then chunks from a worker handler (blocks while the client is slow; false: gone), end.
+ */
 void http_stream_begin(struct http_req *req, int status, const char *content_type);
 bool http_stream_write(struct http_req *req, struct slice chunk);
 void http_stream_end(struct http_req *req);
@@ -110,10 +111,12 @@ struct http_problem {
     int status;
     const char *code, *title; /* title NULL: of the status */
     const char *detail;
-    const char *cause_layer, *cause_peer, *cause_step; /* dns|tcp|tls|auth|protocol|device|policy|storage; may be NULL */
+    const char *cause_layer, *cause_peer,
+        *cause_step; /* dns|tcp|tls|auth|protocol|device|policy|storage; may be NULL */
     uint32_t cause_elapsed_ms;
-    const char *fixes[4]; /* ends with NULL */
-    json_t *errors;       /* array of {pointer, code, detail, suggestion}; stolen; may be NULL */
+    const char *fixes[4];     /* ends with NULL */
+    json_t *errors;           /* array of {pointer, code, detail, suggestion}; stolen; may be NULL */
+    const char *current_etag; /* with 412; may be NULL */
 };
 void http_respond_problem(struct http_req *req, const struct http_problem *problem);
 /* The usual mapping of an error: CONFIG/VALUE/RANGE 422, NOT_FOUND 404, CONFLICT 409, DENIED 403, TIMEOUT 504 ... */
@@ -135,14 +138,16 @@ struct http_health {
     const char *service;
     struct metrics *metrics;
 };
-/* Handlers for GET /health, /health/live, /health/ready, /status, /metrics; arg of the server must point to a struct whose
- * first member is struct http_health. */
+/* Handlers for GET /health, /health/live, /health/ready, /status, /metrics; arg of the server must point to a struct
+ * whose first member is struct http_health. */
 extern http_handler http_serve_health, http_serve_live, http_serve_ready, http_serve_status, http_serve_metrics;
 #define HTTP_HEALTH_ROUTES                                                                                             \
     {HTTP_GET, "/health", http_serve_health, HTTP_ON_LOOP, 0, 0},                                                      \
         {HTTP_GET, "/health/live", http_serve_live, HTTP_ON_LOOP, 0, 0},                                               \
         {HTTP_GET, "/health/ready", http_serve_ready, HTTP_ON_LOOP, 0, 0},                                             \
         {HTTP_GET, "/status", http_serve_status, HTTP_ON_LOOP, 0, 0},                                                  \
-        {HTTP_GET, "/metrics", http_serve_metrics, HTTP_ON_LOOP, 0, 0}
+    {                                                                                                                  \
+        HTTP_GET, "/metrics", http_serve_metrics, HTTP_ON_LOOP, 0, 0                                                   \
+    }
 
 #endif
