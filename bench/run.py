@@ -1,0 +1,188 @@
+"""Benchmarks over real processes, and the C benchmarks beside them: one JSON line a case.
+
+    bench/run.py [--quick] [--save] [CASE...]
+
+Machines are shared and noisy: a case is only a result together with its achieved rate and its losses, and figures are to be
+compared inside one run. --save keeps the lines in bench/results with machine and commit.
+"""
+import json
+import os
+import pathlib
+import platform as machine
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("NEXUS_RELEASE", ROOT / "build" / "release"))
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.broker import Listener, Mosquitto  # noqa: E402
+from support.platform import Platform  # noqa: E402
+from support.process import Processes, free_port, wait_until  # noqa: E402
+
+QUICK = "--quick" in sys.argv
+lines: list[dict] = []
+
+
+def emit(line: dict) -> None:
+    lines.append(line)
+    print(json.dumps(line), flush=True)
+
+
+class Bench:
+    """One case's processes, in a directory that goes with it."""
+
+    def __enter__(self) -> "Bench":
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="nexus-bench-"))
+        self.processes = Processes(self.directory)
+        self.platform = Platform(self.processes, BUILD, self.directory)
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self.processes.stop_all()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start_load(self, devices: int, tags: int, kind: str, interval: str = "1s") -> None:
+        self.processes.start("sim", BUILD / "nexus", "sim", "--load", devices, "--tags", tags, "--type", kind,
+                             "--interval", interval, "--devices-file", self.platform.devices_path)
+        wait_until(self.platform.devices_path.exists, what="the simulator's devices file")
+
+
+def polls(metrics: dict[str, float], status: str = "") -> float:
+    return sum(v for k, v in metrics.items() if k.startswith("gateway_polling_polls_total") and status in k)
+
+
+def polling(case: str, devices: int, tags: int, kind: str, seconds: int) -> None:
+    """A gateway with its broker and ingestion: achieved rate, skipped polls, CPU and memory of the gateway."""
+    with Bench() as b:
+        b.start_load(devices, tags, kind)
+        b.platform.start("gateway", "ingest")
+        gateway = b.platform.roles["gateway"]
+        points = lambda: b.platform.metrics("gateway").get("gateway_polling_points_read_total", 0)  # noqa: E731
+        wait_until(lambda: points() >= devices * tags, 60, "a first value of every tag")
+        time.sleep(2)
+        before, cpu, began = b.platform.metrics("gateway"), gateway.cpu_seconds(), time.monotonic()
+        time.sleep(seconds)
+        after, used, took = b.platform.metrics("gateway"), gateway.cpu_seconds() - cpu, time.monotonic() - began
+        read = after["gateway_polling_points_read_total"] - before["gateway_polling_points_read_total"]
+        emit({
+            "case": case, "value": round(used / took, 3), "unit": "cores of the gateway",
+            "achieved_rate": round(read / took / (devices * tags), 4),
+            "points_per_second": round(read / took), "skipped": after.get("gateway_polling_polls_skipped_total", 0),
+            "rss_mb": round(gateway.rss_mb(), 1), "cpu_us_per_unit": round(used / read * 1e6, 3) if read else None,
+            "ingest_cores": None, "loss": int(after.get("gateway_spool_dropped_points_total", 0)),
+        })
+
+
+def p2() -> None:
+    polling("P2 100 devices x 1000 float tags at 1 s", 100, 1000, "float32", 3 if QUICK else 30)
+
+
+def skeleton() -> None:
+    polling("100 devices x 40 tags at 1 s", 100, 40, "uint16", 3 if QUICK else 30)
+
+
+def p5() -> None:
+    devices, tags, interval = (2, 10, 100) if QUICK else (10, 100, 100)
+    with Bench() as b:
+        port = free_port()
+        b.platform.write_devices([{
+            "id": f"clock{d}", "protocol": "modbus-tcp", "uns_prefix": f"bench/clock{d}", "poll_interval": f"{interval}ms",
+            "connection": {"host": "127.0.0.1", "port": port},
+            "tags": [{"id": f"t{i}", "address": f"holding:{4 * i}", "data_type": "uint64"} for i in range(tags)],
+        } for d in range(devices)])
+        b.platform.broker.start()
+        probe = subprocess.Popen([BUILD / "bench" / "latency", "--port", str(b.platform.broker.port), "--listen", str(port),
+                                  "--seconds", "2" if QUICK else "15"], stdout=subprocess.PIPE, text=True)
+        b.platform.start_role("ingest")
+        b.platform.start_role("gateway")
+        emit({**json.loads(probe.communicate()[0]), "wanted_rate": devices * tags * 1000 // interval})
+
+
+def p7() -> None:
+    with Bench() as b:
+        b.platform.broker.start()
+        ingest = b.platform.start_role("ingest")
+        cpu = ingest.cpu_seconds()
+        seconds = 2 if QUICK else 60
+        out = subprocess.run([BUILD / "bench" / "feed", "--port", str(b.platform.broker.port), "--seconds", str(seconds)],
+                             stdout=subprocess.PIPE, text=True).stdout
+        line = json.loads(out)
+        line["rss_mb"] = round(ingest.rss_mb(), 1)
+        line["cpu_us_per_unit"] = round((ingest.cpu_seconds() - cpu) / max(line["points"], 1) * 1e6, 3)
+        emit(line)
+
+
+def p12() -> None:
+    """`nexus up --demo` from cold to the first value on the broker; memory of all processes when idle."""
+    with Bench() as b:
+        port, began = free_port(), time.monotonic()
+        up = b.processes.start("up", BUILD / "nexus", "up", "--demo", "--data", b.directory / "data", "--port", port)
+        conf = b.directory / "data" / "broker" / "mosquitto.conf"
+        wait_until(conf.exists, what="the broker's configuration")
+        broker_port = int(re.search(r"^listener (\d+)", conf.read_text(), re.M).group(1))
+        secret = b.directory / "data" / "secrets" / "mqtt-operator"
+        wait_until(secret.exists, what="the operator's password")
+
+        def listener() -> Listener | None:
+            try:
+                return Listener(broker_port, "uns/#", username="operator", password=secret.read_text().strip())
+            except OSError:
+                return None
+
+        client = wait_until(listener, what="the broker")
+        wait_until(lambda: client.messages, every=0.002, what="a first value")
+        first = time.monotonic() - began
+        client.close()
+        time.sleep(1 if QUICK else 10)
+        sizes = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    if b"nexus" in (entry / "cmdline").read_bytes() and str(b.directory).encode() in (entry / "cmdline").read_bytes():
+                        status = (entry / "status").read_text()
+                        sizes[entry.name] = int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+                except (OSError, AttributeError):
+                    pass
+        emit({"case": "P12 cold start to the first published value", "value": round(first, 3), "unit": "s",
+              "rss_mb_of_all": round(sum(sizes.values()), 1), "processes": len(sizes)})
+        up.stop()
+
+
+def programs() -> None:
+    """The C benchmarks: spool (P11), batch codec, historian (P9)."""
+    for program in sorted((BUILD / "bench").glob("bench_*")):
+        if program.is_file() and os.access(program, os.X_OK):
+            out = subprocess.run([program] + (["--quick"] if QUICK else []), stdout=subprocess.PIPE, text=True).stdout
+            for text in out.splitlines():
+                if text.startswith("{"):
+                    emit(json.loads(text))
+
+
+CASES = {"skeleton": skeleton, "p2": p2, "p5": p5, "p7": p7, "p12": p12, "programs": programs}
+
+
+def save() -> None:
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout.strip()
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    head = {"commit": commit, "date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "machine": machine.machine(),
+            "cpu": model.group(1) if model else "", "kernel": machine.release(), "command": "make bench"}
+    path = ROOT / "bench" / "results" / f"{head['date']}-{commit}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in [head, *lines]))
+
+
+def main() -> None:
+    names = [a for a in sys.argv[1:] if not a.startswith("--")]
+    for name in names or list(CASES):
+        CASES[name]()
+    if "--save" in sys.argv:
+        save()
+
+
+if __name__ == "__main__":
+    main()
