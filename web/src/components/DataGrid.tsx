@@ -54,14 +54,12 @@ export function DataGrid<T extends object>({ label, rows, rowId, columns, onOpen
   const table = useTable({
     features,
     data: rows,
-    columns: columns.map(
-      (c): ColumnDef<typeof features, T> => ({
-        id: c.id,
-        accessorFn: c.sortBy ?? (() => ''),
-        enableSorting: c.sortBy !== undefined,
-        sortFn: 'alphanumeric',
-      }),
-    ),
+    columns: columns.map((c): ColumnDef<typeof features, T> => ({
+      id: c.id,
+      accessorFn: c.sortBy ?? (() => ''),
+      enableSorting: c.sortBy !== undefined,
+      sortFn: 'alphanumeric',
+    })),
     getRowId: rowId,
     state: { sorting },
     onSortingChange: setSorting,

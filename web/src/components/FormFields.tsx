@@ -1,5 +1,5 @@
 // Form fields that react-hook-form cannot register directly.
-import { type ComboboxData, NumberInput, Select } from '@mantine/core';
+import { type ComboboxData, NumberInput, Select, Switch } from '@mantine/core';
 import { Controller, type FieldValues, type Path, type UseFormReturn } from 'react-hook-form';
 import { useTranslation } from 'react-i18next';
 
@@ -54,6 +54,16 @@ export function ChoiceField<F extends FieldValues>({ form, name, ...rest }: Comm
           comboboxProps={{ withinPortal: true }}
         />
       )}
+    />
+  );
+}
+
+export function SwitchField<F extends FieldValues>({ form, name, label }: Common<F>) {
+  return (
+    <Controller
+      control={form.control}
+      name={name}
+      render={({ field: { value, ...field } }) => <Switch {...field} label={label} checked={Boolean(value)} />}
     />
   );
 }

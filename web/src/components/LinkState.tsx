@@ -22,7 +22,14 @@ export function LinkState() {
           {link.kind === 'offline' ? (
             <path d="M2 2l8 8M10 2l-8 8" stroke="currentColor" strokeWidth="2" />
           ) : (
-            <circle cx="6" cy="6" r="4" fill={link.kind === 'live' ? 'currentColor' : 'none'} stroke="currentColor" strokeWidth="1.5" />
+            <circle
+              cx="6"
+              cy="6"
+              r="4"
+              fill={link.kind === 'live' ? 'currentColor' : 'none'}
+              stroke="currentColor"
+              strokeWidth="1.5"
+            />
           )}
         </svg>
         {text}

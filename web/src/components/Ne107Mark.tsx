@@ -34,7 +34,13 @@ export function Ne107Mark({ state }: { state: DeviceStatusState }) {
       <svg viewBox="0 0 16 16" width="18" height="18" aria-hidden>
         <path d={shapes[signal]} fill="none" stroke="currentColor" strokeWidth="1.5" strokeLinejoin="round" />
         {letter && (
-          <text x="8" y={signal === 'C' || signal === 'S' ? 12.6 : 11} textAnchor="middle" fontSize="8.5" fontWeight="700">
+          <text
+            x="8"
+            y={signal === 'C' || signal === 'S' ? 12.6 : 11}
+            textAnchor="middle"
+            fontSize="8.5"
+            fontWeight="700"
+          >
             {letter}
           </text>
         )}

@@ -42,7 +42,13 @@ export function SetupPage() {
     <AuthFrame
       title={t('auth.set_up')}
       version={state.version}
-      text={<Trans i18nKey="auth.set_up_text" values={{ file: state.setup_code_file ?? 'setup-code' }} components={[<Code key="file" />]} />}
+      text={
+        <Trans
+          i18nKey="auth.set_up_text"
+          values={{ file: state.setup_code_file ?? 'setup-code' }}
+          components={[<Code key="file" />]}
+        />
+      }
     >
       <form onSubmit={(e) => void form.handleSubmit((fields) => setup.mutate(fields))(e)} noValidate>
         <Stack gap="sm">

@@ -1,5 +1,5 @@
 // Add or edit a Modbus TCP device, with the connection test beside the form.
-import { Button, Group, Select, SimpleGrid, Switch, Textarea, TextInput } from '@mantine/core';
+import { Button, Group, Select, SimpleGrid, Textarea, TextInput } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -11,7 +11,7 @@ import { deviceQuery } from '../../api/queries';
 import { parseDuration } from '../../app/format';
 import { notifyDone } from '../../app/notify';
 import { Page } from '../../app/Page';
-import { NumberField } from '../../components/FormFields';
+import { NumberField, SwitchField } from '../../components/FormFields';
 import { ProblemPanel } from '../../components/ProblemPanel';
 import { markFields } from '../../components/useServerErrors';
 import { bodyOf, type DeviceFields, emptyDevice, fieldOfPointer, fieldsOf } from './deviceFields';
@@ -51,9 +51,7 @@ function DeviceForm({ device }: { device?: Device }) {
   const save = useMutation({
     mutationFn: (fields: DeviceFields) => {
       const body = bodyOf(fields, device);
-      return device
-        ? replaceDevice(device.id, body, { headers: { 'If-Match': device.etag } })
-        : createDevice(body);
+      return device ? replaceDevice(device.id, body, { headers: { 'If-Match': device.etag } }) : createDevice(body);
     },
     onSuccess: async (saved) => {
       client.setQueryData(deviceQuery(saved.id).queryKey, saved);
@@ -99,7 +97,13 @@ function DeviceForm({ device }: { device?: Device }) {
               classNames={{ input: 'nx-mono' }}
               {...form.register('uns_prefix')}
             />
-            <Textarea {...field('description')} description={t('form.optional')} autosize minRows={1} {...form.register('description')} />
+            <Textarea
+              {...field('description')}
+              description={t('form.optional')}
+              autosize
+              minRows={1}
+              {...form.register('description')}
+            />
           </SimpleGrid>
         </fieldset>
         <fieldset className={classes['group']}>
@@ -151,7 +155,7 @@ function DeviceForm({ device }: { device?: Device }) {
             />
           </SimpleGrid>
         </fieldset>
-        <Switch label={t('device.enabled')} {...form.register('enabled')} />
+        <SwitchField form={form} name="enabled" label={t('device.enabled')} />
         {save.error && <ProblemPanel error={save.error} hideFields={areFieldsMarked} />}
         <Group justify="flex-end">
           <Button

@@ -3,7 +3,7 @@ import { Button, Group, Menu, Modal, Text } from '@mantine/core';
 import { IconDotsVertical, IconPencil, IconPlugConnected, IconPlus, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
-import { useState } from 'react';
+import { type ReactNode, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { deleteDevice, testDevice } from '../../api/gen/client';
 import type { Device } from '../../api/gen/model';
@@ -83,7 +83,13 @@ function DeviceView({ device }: { device: Device }) {
         />
       )}
       {dialog === 'add-tag' && <TagForm device={device} onClose={close} />}
-      <Modal opened={dialog === 'test'} onClose={close} title={t('test.label')} size="lg" closeButtonProps={{ 'aria-label': t('action.close') }}>
+      <Modal
+        opened={dialog === 'test'}
+        onClose={close}
+        title={t('test.label')}
+        size="lg"
+        closeButtonProps={{ 'aria-label': t('action.close') }}
+      >
         <TestPanel run={() => testDevice(device.id)} hint={t('test.hint_stored')} />
       </Modal>
       {dialog === 'delete' && <DeleteDialog device={device} onClose={close} />}
@@ -116,23 +122,32 @@ function DeviceMenu({ onTest, onDelete, canEdit }: { onTest: () => void; onDelet
 function Facts({ device }: { device: Device }) {
   const { t } = useTranslation();
   const { gateway } = useStatus(device);
-  const facts = [
-    [t('device.id'), <span className="nx-mono">{device.id}</span>],
-    [t('device.endpoint'), <span className="nx-mono">{endpointOf(device)}</span>],
-    [t('device.poll_interval'), device.poll_interval ?? t('form.default')],
-    [t('device.uns_prefix'), <span className="nx-mono">{device.uns_prefix ?? t('form.default')}</span>],
-    [t('device.last_seen'), <DeviceLastSeen device={device} />],
-    [t('device.gateway'), gateway ?? '–'],
-  ] as const;
   return (
     <dl className={classes['facts']}>
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
+      <Fact name={t('device.id')}>
+        <span className="nx-mono">{device.id}</span>
+      </Fact>
+      <Fact name={t('device.endpoint')}>
+        <span className="nx-mono">{endpointOf(device)}</span>
+      </Fact>
+      <Fact name={t('device.poll_interval')}>{device.poll_interval ?? t('form.default')}</Fact>
+      <Fact name={t('device.uns_prefix')}>
+        <span className="nx-mono">{device.uns_prefix ?? t('form.default')}</span>
+      </Fact>
+      <Fact name={t('device.last_seen')}>
+        <DeviceLastSeen device={device} />
+      </Fact>
+      <Fact name={t('device.gateway')}>{gateway ?? '–'}</Fact>
     </dl>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
   );
 }
 
@@ -169,7 +184,12 @@ function DeleteDialog({ device, onClose }: { device: Device; onClose: () => void
     },
   });
   return (
-    <Modal opened onClose={onClose} title={t('device.delete_title', { id: device.id })} closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Modal
+      opened
+      onClose={onClose}
+      title={t('device.delete_title', { id: device.id })}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       <Text mb="md">{t('device.delete_text', { count: device.tag_count })}</Text>
       {remove.error && <ProblemPanel error={remove.error} />}
       <Group justify="flex-end" mt="md">

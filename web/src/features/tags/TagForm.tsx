@@ -1,5 +1,5 @@
 // Add or edit a tag of a Modbus device, with a test read of exactly what is entered.
-import { Button, Drawer, Group, Select, SimpleGrid, Stack, Switch, TextInput } from '@mantine/core';
+import { Button, Drawer, Group, Select, SimpleGrid, Stack, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useForm } from 'react-hook-form';
@@ -8,13 +8,22 @@ import { createTag, replaceTag, testDeviceSettings } from '../../api/gen/client'
 import type { Device, Tag } from '../../api/gen/model';
 import { parseDuration } from '../../app/format';
 import { notifyDone } from '../../app/notify';
-import { ChoiceField, NumberField } from '../../components/FormFields';
+import { ChoiceField, NumberField, SwitchField } from '../../components/FormFields';
 import { ProblemPanel } from '../../components/ProblemPanel';
 import { markFields } from '../../components/useServerErrors';
 import { bodyOf, fieldsOf } from '../devices/deviceFields';
 import { TestPanel } from '../devices/TestPanel';
 import {
-  BYTE_ORDERS, DATA_TYPES, emptyTag, fieldsOfTag, hasByteOrder, isBit, isReadOnly, REGISTER_TYPES, settingsOf, type TagFields,
+  BYTE_ORDERS,
+  DATA_TYPES,
+  emptyTag,
+  fieldsOfTag,
+  hasByteOrder,
+  isBit,
+  isReadOnly,
+  REGISTER_TYPES,
+  settingsOf,
+  type TagFields,
 } from './tagFields';
 
 interface Props {
@@ -73,11 +82,18 @@ export function TagForm({ device, tag, onClose }: Props) {
               readOnly={tag !== undefined}
               variant={tag ? 'filled' : 'default'}
               classNames={{ input: 'nx-mono' }}
-              {...form.register('id', { required, pattern: { value: /^[A-Za-z0-9_.-]{1,64}$/, message: t('form.id') } })}
+              {...form.register('id', {
+                required,
+                pattern: { value: /^[A-Za-z0-9_.-]{1,64}$/, message: t('form.id') },
+              })}
             />
             <TextInput {...field('name')} {...form.register('name')} />
-            <ChoiceField form={form} name="register_type" label={t('tag.register_type')}
-              data={REGISTER_TYPES.map((value) => ({ value, label: t(`tag.table.${value}`) }))} />
+            <ChoiceField
+              form={form}
+              name="register_type"
+              label={t('tag.register_type')}
+              data={REGISTER_TYPES.map((value) => ({ value, label: t(`tag.table.${value}`) }))}
+            />
             <TextInput
               {...field('address')}
               placeholder={t('tag.address_example')}
@@ -90,16 +106,35 @@ export function TagForm({ device, tag, onClose }: Props) {
               <ChoiceField form={form} name="data_type" label={t('tag.data_type')} data={DATA_TYPES} />
             )}
             {!isBit(table) && hasByteOrder(type) && (
-              <ChoiceField form={form} name="byte_order" label={t('tag.byte_order')}
-                data={BYTE_ORDERS.map((value) => ({ value, label: `${value} · ${t(`tag.order.${value}`)}` }))} />
+              <ChoiceField
+                form={form}
+                name="byte_order"
+                label={t('tag.byte_order')}
+                data={BYTE_ORDERS.map((value) => ({ value, label: `${value} · ${t(`tag.order.${value}`)}` }))}
+              />
             )}
             {!isBit(table) && type === 'string' && (
-              <NumberField form={form} name="register_count" label={t('tag.register_count')} min={1} max={125} integer required />
+              <NumberField
+                form={form}
+                name="register_count"
+                label={t('tag.register_count')}
+                min={1}
+                max={125}
+                integer
+                required
+              />
             )}
             <TextInput {...field('unit')} {...form.register('unit')} />
             {!isReadOnly(table) && (
-              <ChoiceField form={form} name="access_mode" label={t('tag.access_mode')}
-                data={(['read', 'readwrite', 'write'] as const).map((value) => ({ value, label: t(`tag.access.${value}`) }))} />
+              <ChoiceField
+                form={form}
+                name="access_mode"
+                label={t('tag.access_mode')}
+                data={(['read', 'readwrite', 'write'] as const).map((value) => ({
+                  value,
+                  label: t(`tag.access.${value}`),
+                }))}
+              />
             )}
             {isNumber && (
               <>
@@ -107,8 +142,15 @@ export function TagForm({ device, tag, onClose }: Props) {
                 <NumberField form={form} name="offset" label={t('tag.offset')} placeholder="0" />
                 <NumberField form={form} name="clamp_min" label={t('tag.clamp_min')} />
                 <NumberField form={form} name="clamp_max" label={t('tag.clamp_max')} />
-                <ChoiceField form={form} name="deadband_type" label={t('tag.deadband_type')}
-                  data={(['none', 'absolute', 'percent'] as const).map((value) => ({ value, label: t(`tag.band.${value}`) }))} />
+                <ChoiceField
+                  form={form}
+                  name="deadband_type"
+                  label={t('tag.deadband_type')}
+                  data={(['none', 'absolute', 'percent'] as const).map((value) => ({
+                    value,
+                    label: t(`tag.band.${value}`),
+                  }))}
+                />
                 {deadband !== 'none' && (
                   <NumberField form={form} name="deadband" label={t('tag.deadband')} min={0} required />
                 )}
@@ -122,7 +164,7 @@ export function TagForm({ device, tag, onClose }: Props) {
               })}
             />
           </SimpleGrid>
-          <Switch label={t('tag.enabled')} {...form.register('enabled')} />
+          <SwitchField form={form} name="enabled" label={t('tag.enabled')} />
           <TestPanel run={test} hint={t('test.hint_tag')} />
           {save.error && <ProblemPanel error={save.error} hideFields={areFieldsMarked} />}
           <Group justify="flex-end">

@@ -52,11 +52,7 @@ export function TagInspector({ tag, onWrite, onClose }: Props) {
       <Suspense fallback={<div className={classes['trend']} />}>
         <LiveTrend pens={[tagKey(tag)]} win="15m" height={180} />
       </Suspense>
-      <Anchor
-        component={Link}
-        to={`/trends?pens=${encodeURIComponent(tagKey(tag))}`}
-        fz="sm"
-      >
+      <Anchor component={Link} to={`/trends?pens=${encodeURIComponent(tagKey(tag))}`} fz="sm">
         {t('trend.open')}
       </Anchor>
       <Facts tag={tag} />
@@ -124,7 +120,12 @@ function DeleteTag({ tag, onClose, onDeleted }: { tag: Tag; onClose: () => void;
     },
   });
   return (
-    <Modal opened onClose={onClose} title={t('tag.delete_title', { id: tag.id })} closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Modal
+      opened
+      onClose={onClose}
+      title={t('tag.delete_title', { id: tag.id })}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       <Text mb="md">{t('tag.delete_text')}</Text>
       {remove.error && <ProblemPanel error={remove.error} />}
       <Group justify="flex-end" mt="md">

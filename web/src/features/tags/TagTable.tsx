@@ -40,8 +40,7 @@ export function TagTable({ tags, isCut, q, selected, showDevice = false, emptyAc
   const rows = useMemo(() => (filter === '' ? tags : tags.filter((tag) => matches(tag, filter))), [tags, filter]);
   const columns = useColumns(showDevice, setWriting);
   const shown = tags.find((tag) => tagKey(tag) === selected);
-  const search = (next: TableSearch) =>
-    onSearch({ ...(next.q && { q: next.q }), ...(next.tag && { tag: next.tag }) });
+  const search = (next: TableSearch) => onSearch({ ...(next.q && { q: next.q }), ...(next.tag && { tag: next.tag }) });
 
   if (tags.length === 0)
     return (

@@ -45,7 +45,12 @@ export function WriteDialog({ tag, onClose }: { tag: Tag; onClose: () => void })
   };
   const label = unit && kind === 'number' ? t('write.new_value_unit', { unit }) : t('write.new_value');
   return (
-    <Modal opened onClose={onClose} title={t('write.title', { tag: tag.name ?? tag.id })} closeButtonProps={{ 'aria-label': t('action.close') }}>
+    <Modal
+      opened
+      onClose={onClose}
+      title={t('write.title', { tag: tag.name ?? tag.id })}
+      closeButtonProps={{ 'aria-label': t('action.close') }}
+    >
       <form onSubmit={submit} noValidate aria-label={t('write.form')}>
         <Stack gap="sm">
           <dl className={classes['facts']}>

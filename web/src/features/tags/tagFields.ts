@@ -2,7 +2,18 @@
 import type { DataType, Tag, TagSettings } from '../../api/gen/model';
 
 export const DATA_TYPES: DataType[] = [
-  'bool', 'int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'float32', 'float64', 'string',
+  'bool',
+  'int8',
+  'uint8',
+  'int16',
+  'uint16',
+  'int32',
+  'uint32',
+  'int64',
+  'uint64',
+  'float32',
+  'float64',
+  'string',
 ];
 export const BYTE_ORDERS = ['ABCD', 'CDAB', 'BADC', 'DCBA'];
 export const REGISTER_TYPES = ['holding_register', 'input_register', 'coil', 'discrete_input'] as const;

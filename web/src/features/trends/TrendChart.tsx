@@ -30,7 +30,10 @@ function align(columns: PenColumns[]): uPlot.AlignedData {
   if (columns.length === 0) return [[]];
   const tables = columns.map((c): uPlot.AlignedData => [c.t.map((t) => t / 1000), c.v]);
   // A null of a pen (bad value) stays a gap; times at which only other pens have a value are stepped over.
-  return uPlot.join(tables, tables.map(() => [0, 1]));
+  return uPlot.join(
+    tables,
+    tables.map(() => [0, 1]),
+  );
 }
 
 function hatch(u: uPlot, columns: PenColumns[]): void {
@@ -101,10 +104,19 @@ export function TrendChart({ pens, columns, from, to, height, label, onZoom, onC
         height,
         series,
         legend: { show: false },
-        cursor: { drag: { x: latest.current.onZoom !== undefined, y: false, setScale: false }, points: { show: false } },
+        cursor: {
+          drag: { x: latest.current.onZoom !== undefined, y: false, setScale: false },
+          points: { show: false },
+        },
         scales: { x: { time: true, range: () => [latest.current.from / 1000, latest.current.to / 1000] } },
         axes: [
-          { stroke: ink, font, grid, ticks: grid, values: (_, ticks, __, ___, incr) => ticks.map((t) => axisTime(t, incr)) },
+          {
+            stroke: ink,
+            font,
+            grid,
+            ticks: grid,
+            values: (_, ticks, __, ___, incr) => ticks.map((t) => axisTime(t, incr)),
+          },
           ...units.map((_, i) => axis(i)),
         ],
         hooks: {
@@ -153,5 +165,5 @@ function axisTime(seconds: number, step: number): string {
   const clock = `${two(d.getHours())}:${two(d.getMinutes())}`;
   if (step < 60) return `${clock}:${two(d.getSeconds())}`;
   const isMidnight = d.getHours() === 0 && d.getMinutes() === 0;
-  return step >= 86_400 || isMidnight ? `${two(d.getDate())}.${two(d.getMonth() + 1)}.` : clock;
+  return step >= 86_400 || isMidnight ? `${two(d.getMonth() + 1)}-${two(d.getDate())}` : clock;
 }

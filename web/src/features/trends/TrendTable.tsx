@@ -9,7 +9,7 @@ const MAX_ROWS = 200;
 
 export function TrendTable({ pens, columns }: { pens: Pen[]; columns: PenColumns[] }) {
   const { t, i18n } = useTranslation();
-  const times = [...new Set(columns.flatMap((c) => c.t))].sort((a, b) => b - a).slice(0, MAX_ROWS);
+  const times = [...new Set(columns.flatMap((c) => c.t))].toSorted((a, b) => b - a).slice(0, MAX_ROWS);
   return (
     <div className={classes['table']} tabIndex={0} role="region" aria-label={t('trend.as_table')}>
       <table>

@@ -182,9 +182,19 @@ function Legend({ pens, tags, trend, cursor, onRemove }: LegendProps) {
                 {label}
               </span>
               <span className="nx-mono">
-                {cursor !== null ? (at === null ? '–' : `${formatNumber(at, i18n.language)} ${unit}`) : tag && <LiveValue tag={tag} />}
+                {cursor !== null
+                  ? at === null
+                    ? '–'
+                    : `${formatNumber(at, i18n.language)} ${unit}`
+                  : tag && <LiveValue tag={tag} />}
               </span>
-              <ActionIcon variant="subtle" color="gray" size={24} onClick={() => onRemove(label)} aria-label={t('trend.remove', { pen: label })}>
+              <ActionIcon
+                variant="subtle"
+                color="gray"
+                size={24}
+                onClick={() => onRemove(label)}
+                aria-label={t('trend.remove', { pen: label })}
+              >
                 <IconX size={14} />
               </ActionIcon>
             </li>

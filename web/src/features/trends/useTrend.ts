@@ -38,7 +38,13 @@ export function useTrend({ pens, fixed, windowMs, maxPoints }: Query): TrendData
       const now = liveSocket.link.serverNow();
       const range = fixed ?? { from: now - windowMs, to: now };
       return queryHistory(
-        { tags: key, from: String(Math.floor(range.from)), to: String(Math.ceil(range.to)), fn: 'minmax', max_points: maxPoints },
+        {
+          tags: key,
+          from: String(Math.floor(range.from)),
+          to: String(Math.ceil(range.to)),
+          fn: 'minmax',
+          max_points: maxPoints,
+        },
         { signal },
       );
     },
@@ -52,13 +58,16 @@ export function useTrend({ pens, fixed, windowMs, maxPoints }: Query): TrendData
   const [tick, redraw] = useReducer((n: number) => n + 1, 0);
 
   useEffect(() => {
-    columns.current = key === '' ? [] : key.split(',').map((pen, i) => {
-      const series = history.data?.series[i];
-      const column = series ? penOfHistory(series) : emptyPen();
-      const latest = liveStore.value(pen);
-      if (!fixed && latest) appendLive(column, latest);
-      return column;
-    });
+    columns.current =
+      key === ''
+        ? []
+        : key.split(',').map((pen, i) => {
+            const series = history.data?.series[i];
+            const column = series ? penOfHistory(series) : emptyPen();
+            const latest = liveStore.value(pen);
+            if (!fixed && latest) appendLive(column, latest);
+            return column;
+          });
     redraw();
   }, [key, fixed, history.data]);
 

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import type { Tag } from '../../api/gen/model';
+import { emptyTag, fieldsOfTag, settingsOf, writeFault } from './tagFields';
+
+const stored: Tag = {
+  device_id: 'd',
+  id: 'level',
+  topic: 'uns/d/level',
+  enabled: true,
+  version: 3,
+  etag: '"3"',
+  value: 4,
+  quality: 192,
+  timestamp: null,
+  register_type: 'holding_register',
+  address: '40001',
+  data_type: 'float32',
+  byte_order: 'CDAB',
+  unit: '%',
+  scale_factor: 0.1,
+  clamp_min: 0,
+  clamp_max: 100,
+  access_mode: 'readwrite',
+  topic_suffix: 'tank/level',
+  description: 'kept',
+};
+
+describe('tag form', () => {
+  it('gives back what it was given, without what is no setting', () => {
+    expect(settingsOf(fieldsOfTag(stored), stored)).toEqual({
+      id: 'level',
+      enabled: true,
+      register_type: 'holding_register',
+      address: '40001',
+      data_type: 'float32',
+      byte_order: 'CDAB',
+      unit: '%',
+      scale_factor: 0.1,
+      clamp_min: 0,
+      clamp_max: 100,
+      access_mode: 'readwrite',
+      topic_suffix: 'tank/level',
+      description: 'kept',
+    });
+  });
+
+  it('sends no number settings for a coil and no write access for an input', () => {
+    const coil = settingsOf({
+      ...emptyTag,
+      id: 'c',
+      address: '1',
+      register_type: 'coil',
+      scale_factor: 2,
+      access_mode: 'readwrite',
+    });
+    expect(coil).toMatchObject({ data_type: 'bool', access_mode: 'readwrite' });
+    expect(coil.scale_factor).toBeUndefined();
+    const input = settingsOf({
+      ...emptyTag,
+      id: 'i',
+      address: '1',
+      register_type: 'input_register',
+      access_mode: 'readwrite',
+    });
+    expect(input.access_mode).toBe('read');
+  });
+
+  it('refuses values beyond the limits before they are sent', () => {
+    expect(writeFault(stored, 100)).toBeNull();
+    expect(writeFault(stored, 100.1)).toEqual({ key: 'write.above', limit: 100 });
+    expect(writeFault(stored, -1)).toEqual({ key: 'write.below', limit: 0 });
+    expect(writeFault(stored, Number.NaN)).toEqual({ key: 'write.not_a_number' });
+  });
+});
