@@ -270,3 +270,16 @@ hub_device(struct hub *hub, const char *device_id)
         }
     }
 }
+
+static void
+one_of_every(void *arg, const char *device_id)
+{
+    hub_device(arg, device_id);
+}
+
+void
+hub_every_device(struct hub *hub)
+{
+    if (hub->conns)
+        hub->ops.each_device(hub->arg, one_of_every, hub);
+}

@@ -54,6 +54,7 @@ void hub_close(struct hub_conn **conn);
 void hub_changed(struct hub *hub, struct live_point *point);
 void hub_appeared(struct hub *hub, struct live_point *point); /* new, or it has got a tag */
 void hub_device(struct hub *hub, const char *device_id);
+void hub_every_device(struct hub *hub);
 
 struct hub_stats {
     uint64_t clients, frames, values, coalesced, dropped_clients;
