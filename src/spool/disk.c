@@ -56,6 +56,12 @@ posix_close(int fd)
 }
 
 static int
+posix_dup(int fd)
+{
+    return result(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+static int
 posix_lock(const char *path)
 {
     int fd = posix_open(path, O_RDWR | O_CREAT);
@@ -183,6 +189,7 @@ const struct disk_ops disk_posix = {
     .lock = posix_lock,
     .open = posix_open,
     .close = posix_close,
+    .dup = posix_dup,
     .size = posix_size,
     .allocate = posix_allocate,
     .truncate = posix_truncate,

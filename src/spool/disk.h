@@ -16,6 +16,7 @@ struct disk_ops {
     /* flags as of open(2); files are made with mode 0640. */
     int (*open)(const char *path, int flags);
     void (*close)(int fd);
+    int (*dup)(int fd);
     int64_t (*size)(int fd);
     /* Reserves len bytes, which then read as zeros. */
     int (*allocate)(int fd, uint64_t len);

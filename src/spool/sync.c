@@ -3,9 +3,7 @@
 #include "base/mem.h"
 #include "spool/spool_priv.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* Belongs to the worker until done() runs; sp is NULL when the spool was closed meanwhile. */
 struct sync_job {
@@ -67,7 +65,7 @@ done(void *arg)
         job->sp->job = NULL;
         synced(job->sp, job);
     }
-    (void)close(job->fd);
+    job->disk->close(job->fd);
     free(job->dir);
     free(job);
 }
@@ -84,7 +82,7 @@ is_due(const struct spool *sp, const struct segment *sg)
 static void
 begin(struct spool *sp, const struct segment *sg)
 {
-    int fd = fcntl(sg->fd, F_DUPFD_CLOEXEC, 0);
+    int fd = sp->disk->dup(sg->fd);
 
     if (fd < 0)
         return;
