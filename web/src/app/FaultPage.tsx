@@ -1,5 +1,5 @@
 // A page that could not be shown: an unknown address, or an error nobody nearer has handled.
-import { Anchor, Button } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { IconMapQuestion } from '@tabler/icons-react';
 import { useRouter } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
@@ -19,15 +19,18 @@ export function FaultPage({ error }: { error: unknown }) {
 export function NotFoundPage() {
   const { t } = useTranslation();
   return (
-    <EmptyState
-      icon={<IconMapQuestion />}
-      title={t('not_found.title')}
-      text={t('not_found.text')}
-      action={
-        <Anchor href="/">
-          <Button component="span">{t('not_found.action')}</Button>
-        </Anchor>
-      }
-    />
+    <main>
+      <EmptyState
+        order={1}
+        icon={<IconMapQuestion />}
+        title={t('not_found.title')}
+        text={t('not_found.text')}
+        action={
+          <Button component="a" href="/">
+            {t('not_found.action')}
+          </Button>
+        }
+      />
+    </main>
   );
 }

@@ -8,15 +8,16 @@ interface Props {
   title: string;
   text: string;
   action?: ReactNode;
+  order?: 1 | 2;
 }
 
-export function EmptyState({ icon, title, text, action }: Props) {
+export function EmptyState({ icon, title, text, action, order = 2 }: Props) {
   return (
     <Stack className={classes['empty']} align="center" gap="xs">
       <span className={classes['icon']} aria-hidden>
         {icon}
       </span>
-      <Title order={2}>{title}</Title>
+      <Title order={order}>{title}</Title>
       <Text className="nx-muted" maw={480} ta="center">
         {text}
       </Text>

@@ -25,7 +25,7 @@ export function ProblemPanel({ error, onRetry, hideFields = false }: Props) {
     <section className={classes['panel']} role="alert" aria-label={t('problem.label')}>
       <IconAlertTriangle className={classes['icon']} size={20} aria-hidden />
       <div className={classes['body']}>
-        <Text component="h3" fw={600} fz="md">
+        <Text fw={600} fz="md">
           {t(`problem.codes.${problem.code}.title`, { defaultValue: problem.title })}
         </Text>
         {detail && <p className={classes['detail']}>{detail}</p>}
