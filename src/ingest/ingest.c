@@ -15,15 +15,13 @@
 
 /* --- the broker --- */
 
+/* The client logs every change itself. */
 static void
-on_state(struct ingest *g, struct nx_note *kept, const char *what, enum mqtt_state state, const struct nx_note *why)
+on_state(struct ingest *g, struct nx_note *kept, enum mqtt_state state, const struct nx_note *why)
 {
     if (why && state == MQTT_WAITING) {
         *kept = *why;
         ingest_count_error(g, ERROR_CONNECTION);
-        log_warn(&g->log, "no connection to the broker; trying again", KV_STR("for", what), KV_NOTE(why));
-    } else if (state == MQTT_ONLINE) {
-        log_info(&g->log, "connected to the broker", KV_STR("for", what), KV_STR("url", g->conf.mqtt.broker_url));
     } else if (state == MQTT_STOPPED) {
         ingest_check_stopped(g);
     }
@@ -35,7 +33,7 @@ on_batches_state(void *arg, enum mqtt_state state, bool session_present, const s
     struct ingest *g = arg;
 
     (void)session_present;
-    on_state(g, &g->batches_why, "batches", state, why);
+    on_state(g, &g->batches_why, state, why);
 }
 
 static void
@@ -44,7 +42,7 @@ on_tags_state(void *arg, enum mqtt_state state, bool session_present, const stru
     struct ingest *g = arg;
 
     (void)session_present;
-    on_state(g, &g->tags_why, "tag messages", state, why);
+    on_state(g, &g->tags_why, state, why);
 }
 
 static void

@@ -1,0 +1,243 @@
+/* bench: historian db model base */
+/* Historian on SQLite (P9, P10): committing and sealing 5,000-point batches of 1,000 series against an append-only log
+ * of the same run; bytes a point when sealed; a million points of one tag to the minimum and maximum of 2,000 pixels.
+ */
+#include "base/mem.h"
+#include "base/num.h"
+#include "historian/historian.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SERIES 1000u
+#define BATCH  5000u
+#define START  (INT64_C(1700006400) * 1000000)
+
+struct bench {
+    char dir[64];
+    char url[80];
+    struct historian *h;
+    struct series series[SERIES];
+    char topics[SERIES][40];
+    double level[SERIES];
+    struct point points[BATCH];
+    int64_t time_us[SERIES];
+    uint64_t seed, seq;
+};
+
+static int64_t
+bench_now(void)
+{
+    return START + INT64_C(86400) * 30 * 1000000;
+}
+
+static double
+now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void
+must(enum nx_err err, const struct nx_note *why)
+{
+    if (err == NX_OK)
+        return;
+    (void)fprintf(stderr, "%s\n", why->text);
+    exit(1);
+}
+
+static void
+open_store(struct bench *b)
+{
+    struct historian_conf conf = {.url = b->url, .wall_us = bench_now};
+    struct nx_note why;
+
+    (void)snprintf(b->dir, sizeof b->dir, "bench-historian-XXXXXX");
+    if (!mkdtemp(b->dir))
+        abort();
+    (void)snprintf(b->url, sizeof b->url, "sqlite:%s", b->dir);
+    must(historian_open(&b->h, &conf, &why), &why);
+}
+
+static uint64_t
+remove_store(struct bench *b)
+{
+    uint64_t bytes = 0;
+    DIR *dir;
+
+    historian_close(&b->h);
+    dir = opendir(b->dir);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        char path[400];
+        struct stat sb;
+
+        (void)snprintf(path, sizeof path, "%s/%s", b->dir, e->d_name);
+        if (strncmp(e->d_name, "hist-", 5) == 0 && stat(path, &sb) == 0)
+            bytes += (uint64_t)sb.st_size;
+        (void)unlink(path);
+    }
+    if (dir)
+        (void)closedir(dir);
+    (void)rmdir(b->dir);
+    return bytes;
+}
+
+/* A random walk in hundredths, some milliseconds of jitter: what a level or a temperature looks like. */
+static void
+fill(struct bench *b, unsigned series_count)
+{
+    for (unsigned i = 0; i < BATCH; i++) {
+        unsigned s = i % series_count;
+
+        b->level[s] += (double)((int)(num_random(&b->seed) % 21) - 10);
+        b->time_us[s] += 1000000 + (int64_t)(num_random(&b->seed) % 5 - 2) * 1000;
+        b->points[i] = (struct point){.series = s,
+                                      .quality = NX_Q_GOOD,
+                                      .time_us = b->time_us[s],
+                                      .value = nx_value_double(b->level[s] / 100)};
+    }
+}
+
+static void
+commit(struct bench *b, unsigned series_count)
+{
+    struct batch batch = {.hdr = {slice_str("bench"), 1, 0, ++b->seq},
+                          .series = b->series,
+                          .series_count = series_count,
+                          .points = b->points,
+                          .point_count = BATCH};
+    struct historian_commit_result result;
+    struct nx_note why;
+
+    must(historian_commit(b->h, &batch, 1, &result, &why), &why);
+    must(historian_maintain(b->h, &why), &why);
+}
+
+/* 24 bytes a point, one fdatasync for each 5,000. */
+static double
+append_log(const char *path, unsigned rounds)
+{
+    static uint8_t rows[BATCH * 24];
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    double begin = now_s();
+
+    for (unsigned r = 0; r < rounds; r++)
+        if (write(fd, rows, sizeof rows) != (ssize_t)sizeof rows || fdatasync(fd) != 0)
+            abort();
+    begin = now_s() - begin;
+    (void)close(fd);
+    (void)unlink(path);
+    return rounds * (double)BATCH / begin;
+}
+
+static int
+compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void
+bench_commit(struct bench *b, unsigned rounds)
+{
+    double *took = mem_calloc(rounds, sizeof *took), total = 0, log_rate = append_log("bench-historian.log", rounds);
+    double points = rounds * (double)BATCH;
+    struct nx_note why;
+
+    open_store(b);
+    for (unsigned r = 0; r < rounds; r++) {
+        double begin;
+
+        fill(b, SERIES);
+        begin = now_s();
+        commit(b, SERIES);
+        total += took[r] = now_s() - begin;
+    }
+    qsort(took, rounds, sizeof *took, compare_doubles);
+    (void)printf("{\"case\":\"historian_commit\",\"value\":%.0f,\"unit\":\"points/s\",\"ratio_to\":\"append log\","
+                 "\"ratio\":%.3f,\"log\":%.0f,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.1f}\n",
+                 points / total, points / total / log_rate, log_rate, took[rounds / 2] * 1e3,
+                 took[rounds * 99 / 100] * 1e3, took[rounds - 1] * 1e3);
+    total = now_s();
+    must(historian_seal(b->h, &why), &why);
+    total = now_s() - total;
+    (void)printf("{\"case\":\"historian_sealed\",\"value\":%.2f,\"unit\":\"bytes/point\",\"last_seal_ms\":%.0f}\n",
+                 (double)remove_store(b) / points, total * 1e3);
+    free(took);
+}
+
+static bool
+count_row(void *arg, const struct history_row *row)
+{
+    (void)row;
+    ++*(unsigned *)arg;
+    return true;
+}
+
+static void
+bench_query(struct bench *b, unsigned rounds)
+{
+    struct history_query q = {b->topics[0], START, START + INT64_C(86400) * 40 * 1000000, HISTORY_MINMAX, 2000};
+    double best = INFINITY;
+    struct history_summary summary;
+    struct nx_note why;
+    struct arena a = {0};
+    unsigned rows = 0;
+
+    open_store(b);
+    for (unsigned r = 0; r < rounds; r++) {
+        fill(b, 1);
+        commit(b, 1);
+    }
+    q.to_us = b->time_us[0] + 1;
+    for (unsigned r = 0; r < 5; r++) {
+        double begin = now_s();
+
+        rows = 0;
+        must(historian_query(b->h, &q, &a, count_row, &rows, &summary, &why), &why);
+        begin = now_s() - begin;
+        best = begin < best ? begin : best;
+    }
+    (void)printf("{\"case\":\"historian_minmax_2000px\",\"value\":%.1f,\"unit\":\"ms\",\"raw_points\":%llu,\"rows\":%u,"
+                 "\"ns_per_point\":%.1f}\n",
+                 best * 1e3, (unsigned long long)summary.raw_count, rows, best * 1e9 / (double)summary.raw_count);
+    arena_free(&a);
+    (void)remove_store(b);
+}
+
+static void
+init(struct bench *b)
+{
+    b->seed = 1;
+    for (unsigned i = 0; i < SERIES; i++) {
+        (void)snprintf(b->topics[i], sizeof b->topics[i], "uns/plant/line-%u/tag-%u", i / 100, i);
+        b->series[i] = (struct series){.topic = slice_str(b->topics[i]), .data_type = NX_TYPE_DOUBLE};
+        b->level[i] = 5000;
+        b->time_us[i] = START;
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
+    struct bench *b = mem_alloc(sizeof *b);
+
+    init(b);
+    bench_commit(b, quick ? 30 : 600);
+    init(b);
+    b->seq = 0;
+    bench_query(b, quick ? 5 : 200);
+    free(b);
+    return 0;
+}
