@@ -8,9 +8,16 @@
 void
 conn_kill(struct conn *c)
 {
-    if (c->wsi)
-        lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
-    server_touch(c->server);
+    if (!c->wsi || c->is_killed)
+        return;
+    c->is_killed = true;
+    /* What is buffered cannot be flushed any more, so libwebsockets does not wait for that. Its own timers only start
+     * when it is woken. */
+    (void)shutdown(c->fd, SHUT_RDWR);
+    struct http_server *s = c->server;
+    lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+    lws_cancel_service(s->context);
+    server_touch(s);
 }
 
 /* While a handler has the request nothing more is read: libwebsockets would spin on it. */
@@ -101,6 +108,7 @@ begin_request(struct conn *c)
 {
     if (c->req)
         req_gone(c->req);
+    c->request_count++;
     c->req = req_new(c->server);
     c->req->conn = c;
     c->progress_ms = server_now_ms(c->server);
@@ -128,6 +136,23 @@ send_continue(struct conn *c)
     return lws_write(c->wsi, c->server->scratch + LWS_PRE, sizeof CONTINUE - 1, LWS_WRITE_HTTP) < 0 ? -1 : 0;
 }
 
+/* libwebsockets 4.1 takes the body of a request that came pipelined behind another one from the wrong place (the start
+ * of its stash). Bytes in a stash are just what lets it ask for service without waiting. */
+static bool
+is_pipelined(struct conn *c)
+{
+    return c->request_count > 1 && lws_service_adjust_timeout(c->server->context, 1, 0) == 0;
+}
+
+static void
+refuse_pipelined(struct http_req *req)
+{
+    req->must_close = true;
+    http_set_header(req, "Retry-After", "0");
+    req_simple_problem(req, 503, "pipelined_body",
+                       "A request with a body cannot be pipelined behind another one: send it again.");
+}
+
 static int
 on_head(struct conn *c)
 {
@@ -135,10 +160,15 @@ on_head(struct conn *c)
 
     if (!req_read_head(req, c->wsi) || !req_route(req))
         return 0;
-    if (expects_body(req))
-        return send_continue(c);
-    start_handler(c);
-    return 0;
+    if (!expects_body(req)) {
+        start_handler(c);
+        return 0;
+    }
+    if (is_pipelined(c)) {
+        refuse_pipelined(req);
+        return 0;
+    }
+    return send_continue(c);
 }
 
 static void

@@ -100,7 +100,7 @@ struct ws_frame {
 struct http_ws {
     struct conn *conn; /* never NULL between on_open and on_close */
     void *state;
-    bool is_open;
+    bool is_open, close_sent;
     struct ws_frame *head, *tail;
     size_t queued;
     uint16_t close_code; /* 0: open */
@@ -118,10 +118,11 @@ struct conn {
     char peer[64];
     struct http_req *req;
     struct http_ws *ws;
+    uint64_t request_count;
     uint64_t progress_ms; /* the last byte that moved */
     bool is_paused;       /* receive flow control */
     bool in_callback;     /* what is ready is written at the end of the callback */
-    bool is_adopting, is_dead;
+    bool is_adopting, is_dead, is_killed;
 };
 
 /* Handles in the service's loop: they outlive the server by a turn. */

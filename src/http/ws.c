@@ -174,14 +174,19 @@ drop_first(struct http_ws *ws)
     free(frame);
 }
 
-static int
+/* Ending the callback with an error would cut the connection off without the close frame, so libwebsockets is told to
+ * close it as if a time had run out. */
+static void
 send_close(struct http_ws *ws)
 {
     struct lws *wsi = ws->conn->wsi;
 
+    if (ws->close_sent)
+        return;
+    ws->close_sent = true;
     lws_close_reason(wsi, (enum lws_close_status)ws->close_code, (unsigned char *)ws->close_reason,
                      strlen(ws->close_reason));
-    return -1;
+    lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
 }
 
 int
@@ -202,8 +207,8 @@ ws_write(struct conn *c)
         return 0;
     }
     if (ws->close_code)
-        return send_close(ws);
-    if (had_frames && c->server->conf->ws->on_drained)
+        send_close(ws);
+    else if (had_frames && c->server->conf->ws->on_drained)
         c->server->conf->ws->on_drained(ws, ws->state);
     return 0;
 }
