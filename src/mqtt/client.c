@@ -11,7 +11,8 @@
 #include <utlist.h>
 
 enum {
-    OUT_CAP_BYTES = 4 * 1024 * 1024,      /* of messages that the kernel has not taken */
+    OUT_CAP_BYTES = 4 * 1024 * 1024, /* of messages that the kernel has not taken */
+    TAKEOVER_MS = 10000,
     STREAM_CAP_BYTES = 4 * OUT_CAP_BYTES, /* leaves room for acknowledgements of a broker that reads slowly */
 };
 
@@ -332,14 +333,23 @@ stream_data(void *arg, struct slice data)
     tell_ready(m);
 }
 
+/* Brokers close without a word when a second client takes our id over; 3.1.1 even has no words for it. */
+static bool
+looks_like_takeover(const struct mqtt *m, enum nx_err err)
+{
+    return err == NX_E_CLOSED && m->state == MQTT_ONLINE && loop_now_ms(m->loop) - m->online_ms < TAKEOVER_MS;
+}
+
 static void
 stream_gone(void *arg, enum nx_err err, const struct nx_note *why)
 {
     struct mqtt *m = arg;
-    struct nx_note plain;
+    struct nx_note note;
 
-    (void)nx_fail(&plain, err, "%s", nx_err_text(err));
-    drop_at(m, "MQTT broker", why ? why : &plain); /* the stream's text names the address */
+    (void)nx_fail(&note, err, "%s%s", why ? why->text : nx_err_text(err),
+                  looks_like_takeover(m, err) ? " soon after connecting: does another client use our mqtt.client_id?"
+                                              : "");
+    drop_at(m, "MQTT broker", &note); /* the stream's text names the address */
 }
 
 static void

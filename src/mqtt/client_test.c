@@ -254,6 +254,7 @@ comes_back_after_a_loss(void **state)
     assert_int_equal(mqtt_state_of(t.m), MQTT_WAITING);
     assert_non_null(strstr(t.why.text, "broker port 1883"));
     assert_non_null(strstr(t.why.text, "next attempt in"));
+    assert_non_null(strstr(t.why.text, "mqtt.client_id"));
     assert_null(stream_of(&t));
     loop_fake_advance_ms(t.loop, 249);
     assert_int_equal(loop_fake_open_count(t.loop), 1);
