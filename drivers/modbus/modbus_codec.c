@@ -82,7 +82,7 @@ put_body(struct wbuf *w, const struct modbus_request *rq)
         wbuf_slice(w, rq->data);
         break;
     default:
-        assert(!"function code");
+        assert(false);
     }
 }
 
