@@ -100,7 +100,7 @@ struct ws_frame {
 struct http_ws {
     struct conn *conn; /* never NULL between on_open and on_close */
     void *state;
-    bool is_open, close_sent;
+    bool is_open, wants_close, close_sent;
     struct ws_frame *head, *tail;
     size_t queued;
     uint16_t close_code; /* 0: open */
@@ -141,7 +141,7 @@ struct http_server {
     struct bridge *bridge;
     uv_loop_t inner;
     uv_poll_t listener;
-    uv_timer_t tick;
+    uv_timer_t tick, wakeup;
     uv_async_t ready_async;
     int listen_fd;
     uint16_t port;
@@ -151,7 +151,7 @@ struct http_server {
     lws_retry_bo_t validity;
     struct conn *conns;
     unsigned conn_count;
-    bool in_inner, again, is_accepting, is_closing;
+    bool in_inner, again, is_accepting, is_closing, ws_to_close;
     uint8_t scratch[LWS_PRE + HTTP_WRITE_BYTES];
 
     pthread_mutex_t lock;
@@ -213,5 +213,7 @@ int ws_established(struct conn *c);
 int ws_receive(struct conn *c, struct slice in);
 int ws_write(struct conn *c);
 void ws_closed(struct conn *c);
+/* Starts the closing handshake where ws_write() has found the queue empty. Outside callbacks of libwebsockets. */
+void ws_send_close(struct conn *c);
 
 #endif

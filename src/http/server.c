@@ -40,6 +40,21 @@ arm_bridge(struct http_server *s)
         uv_timer_stop(&s->bridge->timer);
 }
 
+static void
+turn_inner(struct http_server *s, uv_run_mode mode)
+{
+    struct conn *c, *next;
+
+    uv_run(&s->inner, mode);
+    if (!s->ws_to_close)
+        return;
+    s->ws_to_close = false;
+    s->again = true;
+    DL_FOREACH_SAFE (s->conns, c, next)
+        ws_send_close(c);
+    lws_cancel_service(s->context); /* its timers only start when it is woken */
+}
+
 /* What callbacks ask of libuv takes effect only in the next turn of the inner loop: hence another one after each that
  * did something, but a few at a time. */
 static void
@@ -51,7 +66,7 @@ run_inner(struct http_server *s)
     s->in_inner = true;
     do {
         s->again = false;
-        uv_run(&s->inner, UV_RUN_NOWAIT);
+        turn_inner(s, UV_RUN_NOWAIT);
     } while (s->again && ++turns < 4);
     s->in_inner = false;
     arm_bridge(s);
@@ -535,20 +550,39 @@ has_workers(struct http_server *s)
 static void
 drive(struct http_server *s, bool (*more)(struct http_server *), uint64_t deadline_ms)
 {
-    uv_timer_t wakeup;
-
-    uv_timer_init(&s->inner, &wakeup);
-    uv_timer_start(&wakeup, on_wakeup, 20, 20);
+    uv_timer_init(&s->inner, &s->wakeup);
+    uv_timer_start(&s->wakeup, on_wakeup, 20, 20);
     while (more(s) && (!deadline_ms || server_now_ms(s) < deadline_ms))
-        uv_run(&s->inner, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&wakeup, NULL);
+        turn_inner(s, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&s->wakeup, NULL);
     uv_run(&s->inner, UV_RUN_NOWAIT);
 }
 
-static bool
-has_context(struct http_server *s)
+struct handle_count {
+    struct http_server *server;
+    unsigned foreign;
+};
+
+static void
+count_foreign(uv_handle_t *handle, void *arg)
 {
-    return s->context != NULL;
+    struct handle_count *count = arg;
+    struct http_server *s = count->server;
+    const void *own[] = {&s->listener, &s->tick, &s->ready_async, &s->wakeup};
+
+    for (size_t i = 0; i < MEM_COUNT(own); i++)
+        if (handle == own[i])
+            return;
+    count->foreign++;
+}
+
+static bool
+has_lws_handles(struct http_server *s)
+{
+    struct handle_count count = {.server = s};
+
+    uv_walk(&s->inner, count_foreign, &count);
+    return s->context && count.foreign > 0;
 }
 
 static void
@@ -565,8 +599,8 @@ destroy_lws(struct http_server *s)
     if (!s->context)
         return;
     lws_context_destroy(s->context);
-    drive(s, has_context, server_now_ms(s) + HTTP_CLOSE_MS);
-    /* libwebsockets 4.1 ends the destruction in a second call when its loop is a foreign one. */
+    drive(s, has_lws_handles, server_now_ms(s) + HTTP_CLOSE_MS);
+    /* With a foreign loop libwebsockets 4.1 ends the destruction only in a second call, once its handles are closed. */
     if (s->context)
         lws_context_destroy(s->context);
     s->context = NULL;

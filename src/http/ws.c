@@ -174,19 +174,27 @@ drop_first(struct http_ws *ws)
     free(frame);
 }
 
-/* Ending the callback with an error would cut the connection off without the close frame, so libwebsockets is told to
- * close it as if a time had run out. */
+/* Within its callbacks libwebsockets can only be told to cut the connection off, without a close frame. */
 static void
-send_close(struct http_ws *ws)
+send_close_later(struct http_ws *ws)
 {
-    struct lws *wsi = ws->conn->wsi;
+    ws->wants_close = !ws->close_sent;
+    ws->conn->server->ws_to_close = true;
+}
 
-    if (ws->close_sent)
+void
+ws_send_close(struct conn *c)
+{
+    struct http_ws *ws = c->ws;
+    struct lws *wsi = c->wsi;
+
+    if (!ws || !wsi || !ws->wants_close)
         return;
+    ws->wants_close = false;
     ws->close_sent = true;
     lws_close_reason(wsi, (enum lws_close_status)ws->close_code, (unsigned char *)ws->close_reason,
                      strlen(ws->close_reason));
-    lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_ASYNC);
+    lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
 }
 
 int
@@ -207,7 +215,7 @@ ws_write(struct conn *c)
         return 0;
     }
     if (ws->close_code)
-        send_close(ws);
+        send_close_later(ws);
     else if (had_frames && c->server->conf->ws->on_drained)
         c->server->conf->ws->on_drained(ws, ws->state);
     return 0;
