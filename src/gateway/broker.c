@@ -1,0 +1,154 @@
+/* broker.c -- the gateway's one connection to the broker: who hears what, who may speak. */
+#include "base/mem.h"
+#include "gateway/gateway_priv.h"
+
+#include <stdio.h>
+
+static enum nx_err
+publish(void *arg, const struct mqtt_publication *pub, mqtt_done_cb *done, void *done_arg)
+{
+    struct gateway *g = arg;
+
+    return g->mqtt ? mqtt_publish(g->mqtt, pub, done, done_arg) : NX_E_OFFLINE;
+}
+
+bool
+gateway_is_broker_online(const struct gateway *g)
+{
+    return g->mqtt && mqtt_state_of(g->mqtt) == MQTT_ONLINE;
+}
+
+/* Batches before tag messages before the rest: the record first, then the picture. */
+static void
+on_ready(void *arg)
+{
+    struct gateway *g = arg;
+
+    if (g->link)
+        link_ready(g->link);
+    points_ready(g->points);
+    commands_ready(g->commands);
+    status_out_ready(g->status);
+}
+
+static void
+on_online(struct gateway *g)
+{
+    log_info(&g->log, "connected to the broker", KV_STR("broker", g->conf.mqtt.broker_url));
+    g->mqtt_why = (struct nx_note){0};
+    if (g->link)
+        link_online(g->link);
+    status_out_online(g->status);
+    if (g->sync)
+        config_sync_online(g->sync);
+    on_ready(g);
+}
+
+static void
+on_offline(struct gateway *g, const struct nx_note *why)
+{
+    if (g->link)
+        link_offline(g->link);
+    status_out_offline(g->status);
+    if (g->sync)
+        config_sync_offline(g->sync);
+    if (!why || !why->text[0] || g->mqtt_why.err == why->err)
+        return;
+    g->mqtt_why = *why;
+    log_warn(&g->log, "no connection to the broker; polling goes on and points wait in the spool", KV_NOTE(why));
+}
+
+static void
+on_state(void *arg, enum mqtt_state state, bool session_present, const struct nx_note *why)
+{
+    struct gateway *g = arg;
+
+    (void)session_present;
+    if (state == MQTT_ONLINE)
+        on_online(g);
+    else
+        on_offline(g, why);
+}
+
+static void
+on_ack(struct gateway *g, struct slice payload)
+{
+    struct batch_ack ack;
+    struct nx_note why = {0};
+
+    if (batch_ack_decode(payload, &ack, &why) != NX_OK)
+        log_warn(&g->log, "an acknowledgement of the historian is not understood", KV_NOTE(&why));
+    else
+        link_ack(g->link, &ack);
+}
+
+static void
+on_message(void *arg, const struct mqtt_message *msg)
+{
+    struct gateway *g = arg;
+
+    if (g->link && slice_eq_str(msg->topic, g->ack_topic))
+        on_ack(g, msg->payload);
+    else if (!g->sync || !config_sync_message(g->sync, msg))
+        (void)commands_message(g->commands, msg);
+    if (msg->token != 0)
+        mqtt_ack(g->mqtt, msg->token);
+}
+
+static void
+subscribe(struct gateway *g, unsigned i, const char *suffix, uint8_t qos)
+{
+    (void)snprintf(g->filter[i], sizeof g->filter[i], "%s%s", g->conf.mqtt.system_prefix, suffix);
+    mqtt_subscribe(g->mqtt, g->filter[i], qos);
+}
+
+enum nx_err
+gateway_open_broker(struct gateway *g, struct nx_note *why)
+{
+    static const struct mqtt_ops ops = {.on_state = on_state, .on_message = on_message, .on_ready = on_ready};
+    uint16_t port;
+    bool is_tls;
+    enum nx_err err = mqtt_parse_url(g->conf.mqtt.broker_url, g->mqtt_host, sizeof g->mqtt_host, &port, &is_tls, why);
+
+    if (err != NX_OK)
+        return err;
+    g->tls = (struct stream_tls){.ca_file = g->conf.mqtt.ca_file,
+                                 .cert_file = g->conf.mqtt.cert_file,
+                                 .key_file = g->conf.mqtt.key_file,
+                                 .skip_verify = g->conf.mqtt.skip_verify};
+    g->client_id =
+        g->conf.mqtt.client_id ? mem_strdup(g->conf.mqtt.client_id) : mem_printf("nexus-gateway-%s", g->conf.id);
+    struct mqtt_conf conf = {.host = g->mqtt_host,
+                             .port = port,
+                             .tls = is_tls ? &g->tls : NULL,
+                             .version = g->conf.mqtt.version == 0 ? MQTT_V5 : MQTT_V311,
+                             .client_id = g->client_id,
+                             .username = g->conf.mqtt.username,
+                             .password = g->conf.mqtt.password,
+                             .clean_start = g->conf.mqtt.clean_session,
+                             .session_expiry_s = (uint32_t)(g->conf.mqtt.session_expiry_ms / 1000),
+                             .keepalive_s = (uint16_t)(g->conf.mqtt.keepalive_ms / 1000),
+                             .window = (uint16_t)g->conf.mqtt.window,
+                             .max_packet_bytes = 64u << 20,
+                             .backoff_min_ms = (uint32_t)g->conf.mqtt.backoff_min_ms,
+                             .backoff_max_ms = (uint32_t)g->conf.mqtt.backoff_max_ms,
+                             .will = status_out_will(g->status)};
+    g->mqtt = mqtt_new(g->loop, &conf, &ops, g);
+    (void)snprintf(g->ack_topic, sizeof g->ack_topic, "nexus/v1/ack/%s", g->conf.id);
+    if (g->link)
+        mqtt_subscribe(g->mqtt, g->ack_topic, 1);
+    subscribe(g, 0, "/cmd/+/+/set", 2);
+    subscribe(g, 1, "/cmd/+/write", 2);
+    if (g->sync) {
+        subscribe(g, 2, "/config/devices/+/updated", 1);
+        subscribe(g, 3, "/config/devices/bulk", 1);
+    }
+    mqtt_start(g->mqtt);
+    return NX_OK;
+}
+
+void
+gateway_outlet_init(struct gateway *g)
+{
+    g->outlet = (struct outlet){.publish = publish, .arg = g};
+}

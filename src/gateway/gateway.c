@@ -1,0 +1,403 @@
+/* gateway.c -- builds the parts of the gateway in order, and takes them down in reverse. */
+#include "base/mem.h"
+#include "base/num.h"
+#include "gateway/gateway_priv.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug"};
+static const char *const log_formats[] = {"json", "text"};
+
+/* --- between the parts --- */
+
+static void
+on_sample(void *arg, struct slot *slot, const struct sample *s)
+{
+    struct gateway *g = arg;
+
+    points_take(g->points, slot, s);
+}
+
+static void
+on_dev_state(void *arg, struct nx_dev *dev)
+{
+    struct gateway *g = arg;
+    struct registry_entry *e = registry_find(&g->registry, dev->conf->id);
+
+    if (e && g->status)
+        status_out_touch(g->status, e);
+}
+
+static void
+on_leave(void *arg, struct nx_dev *dev)
+{
+    struct gateway *g = arg;
+
+    points_forget(g->points, dev);
+}
+
+static void
+on_entry_change(void *arg, struct registry_entry *e)
+{
+    struct gateway *g = arg;
+
+    if (g->status)
+        status_out_touch(g->status, e);
+}
+
+static void
+on_entry_removed(void *arg, const char *id)
+{
+    struct gateway *g = arg;
+
+    if (g->status)
+        status_out_removed(g->status, id);
+}
+
+static bool
+find_device(void *arg, const char *device_id, struct nx_dev **dev)
+{
+    struct gateway *g = arg;
+    struct registry_entry *e = registry_find(&g->registry, device_id);
+
+    *dev = e ? e->dev : NULL;
+    return e != NULL;
+}
+
+static void
+on_spool_drop(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
+{
+    struct gateway *g = arg;
+
+    log_warn(&g->log,
+             "the spool has reached its bound and drops its oldest points; raise buffer.disk_limit or bring "
+             "the historian back",
+             KV_UINT("points", points), KV_ERR(cause));
+    if (g->points)
+        points_dropped(g->points, from, to, points, cause);
+}
+
+/* --- stopping: commands, polls, what is to be published, devices, HTTP --- */
+
+static void
+end_stop(void *arg)
+{
+    struct gateway *g = arg;
+
+    if (g->http)
+        http_close(&g->http);
+    g->stopped(g->stopped_arg);
+}
+
+static bool
+is_flushed(const struct gateway *g)
+{
+    return !gateway_is_broker_online(g) || (mqtt_in_flight(g->mqtt) == 0 && points_stats_of(g->points)->unsent == 0);
+}
+
+static void
+on_no_device_left(void *arg)
+{
+    struct gateway *g = arg;
+
+    if (g->stage != STOP_DEVICES)
+        return;
+    g->stage = STOP_DONE;
+    loop_timer_stop(&g->stop_tick);
+    loop_defer(g->loop, end_stop, g);
+}
+
+static void
+end_devices(struct gateway *g)
+{
+    for (struct registry_entry *e = g->registry.entries; e; e = e->hh.next) {
+        if (e->dev)
+            points_forget(g->points, e->dev);
+        e->dev = NULL;
+    }
+    engine_stop(&g->engine);
+}
+
+/* Each stage ends when its work is done, or when there is no time left. */
+static void
+on_stop_tick(struct loop_timer *t, void *arg)
+{
+    struct gateway *g = arg;
+    bool is_late = loop_now_ms(g->loop) >= g->stop_by_ms;
+
+    (void)t;
+    switch (g->stage) {
+    case STOP_NOT:
+    case STOP_DONE:
+        return;
+    case STOP_COMMANDS:
+        if (!is_late && commands_stats_of(g->commands).running > 0)
+            return;
+        engine_pause(&g->engine);
+        break;
+    case STOP_POLLS:
+        if (!is_late && g->engine.polls_in_flight > 0)
+            return;
+        points_flush(g->points);
+        break;
+    case STOP_FLUSH:
+        if (!is_late && !is_flushed(g))
+            return;
+        status_out_goodbye(g->status);
+        break;
+    case STOP_GOODBYE:
+        if (!is_late && !is_flushed(g))
+            return;
+        if (g->mqtt)
+            mqtt_stop(g->mqtt, false);
+        break;
+    case STOP_MQTT:
+        g->stage = STOP_DEVICES;
+        end_devices(g);
+        return;
+    case STOP_DEVICES:
+        return;
+    }
+    g->stage++;
+}
+
+void
+gateway_stop(struct gateway *g, void (*stopped)(void *arg), void *arg)
+{
+    if (g->stage != STOP_NOT)
+        return;
+    g->stopped = stopped;
+    g->stopped_arg = arg;
+    g->stage = STOP_COMMANDS;
+    g->stop_by_ms = loop_now_ms(g->loop) + (uint64_t)g->conf.polling.shutdown_timeout_ms;
+    commands_stop(g->commands, NULL, NULL);
+    loop_timer_start(g->loop, &g->stop_tick, 0, 2, on_stop_tick, g);
+}
+
+/* --- building --- */
+
+static enum nx_err
+load_conf(struct gateway *g, const struct conf_source *src, struct nx_note *why)
+{
+    struct conf_source with_foreign = *src;
+
+    if (!with_foreign.foreign)
+        with_foreign.foreign = gateway_conf_foreign;
+    enum nx_err err = conf_load(&g->conf_owner, &with_foreign, gateway_conf_rows, &g->conf, why);
+    if (err != NX_OK)
+        return err;
+    if (!device_id_is_valid(g->conf.id))
+        return nx_fail(why, NX_E_CONFIG, "gateway.id '%s' is not usable: use 1 to 64 of A-Z a-z 0-9 _ - .", g->conf.id);
+    return log_init(&(struct log_conf){.level = log_levels[g->conf.logging.level],
+                                       .format = log_formats[g->conf.logging.format],
+                                       .service = "gateway"},
+                    why);
+}
+
+static void
+make_engine(struct gateway *g)
+{
+    static const struct engine_ops ops = {.on_sample = on_sample,
+                                          .on_state = on_dev_state,
+                                          .on_idle = on_no_device_left};
+    static const struct registry_ops registry_ops = {.on_leave = on_leave,
+                                                     .on_change = on_entry_change,
+                                                     .on_removed = on_entry_removed};
+    struct engine_conf conf = {.worker_count = (unsigned)g->conf.polling.worker_count,
+                               .max_retries = (unsigned)g->conf.polling.max_retries,
+                               .connects_per_second = (unsigned)g->conf.polling.connects_per_second,
+                               .backoff_min_ms = (uint32_t)g->conf.polling.backoff_min_ms,
+                               .backoff_max_ms = (uint32_t)g->conf.polling.backoff_max_ms};
+    struct device_options opt = {.uns_root = g->conf.uns_root,
+                                 .default_interval_ms = g->conf.polling.default_interval_ms,
+                                 .drivers = nx_drivers};
+    uint64_t seed = loop_now_ns(g->loop) ^ ((uint64_t)getpid() << 32) ^ (uint64_t)loop_wall_us(g->loop);
+
+    engine_init(&g->engine, g->loop, &conf, &ops, g, g->metrics, seed | 1);
+    registry_init(&g->registry, &g->engine, &opt, &registry_ops, g);
+    g->is_engine_up = true;
+}
+
+static enum nx_err
+open_spool(struct gateway *g, struct nx_note *why)
+{
+    static const struct spool_ops ops = {.on_drop = on_spool_drop};
+    struct spool_conf conf = {.dir = g->conf.buffer.disk_path,
+                              .cap_bytes = g->conf.buffer.disk_limit,
+                              .segment_bytes = g->conf.buffer.segment_bytes,
+                              .max_age_s = (uint32_t)(g->conf.buffer.message_ttl_ms / 1000),
+                              .commit_window_ms = (uint32_t)g->conf.buffer.commit_window_ms,
+                              .is_strict = g->conf.buffer.is_strict,
+                              .disk_reserve_bytes = g->conf.buffer.disk_reserve};
+    enum nx_err err;
+
+    if (!g->conf.publish.batches)
+        return NX_OK;
+    err = spool_open(&g->spool, g->loop, &conf, &ops, g, why);
+    if (err != NX_OK)
+        return err;
+    (void)snprintf(g->batch_topic, sizeof g->batch_topic, "nexus/v1/batch/%s/0", g->conf.id);
+    g->link = link_new(g->loop,
+                       &(struct link_conf){.topic = g->batch_topic,
+                                           .is_broker_ack = g->conf.buffer.ack == GATEWAY_ACK_BROKER,
+                                           .window = (unsigned)g->conf.buffer.window,
+                                           .backlog_share = (unsigned)g->conf.buffer.backlog_share,
+                                           .rto_ms = (uint32_t)g->conf.buffer.retry_interval_ms},
+                       g->spool, &g->outlet);
+    return NX_OK;
+}
+
+static void
+make_points(struct gateway *g)
+{
+    struct points_conf conf = {.gateway = g->conf.id,
+                               .batch_size = (uint32_t)g->conf.polling.batch_size,
+                               .flush_interval_ms = (uint32_t)g->conf.buffer.flush_interval_ms,
+                               .compress = g->conf.buffer.compress,
+                               .want_tags = g->conf.publish.tags,
+                               .qos = (uint8_t)g->conf.mqtt.qos,
+                               .retain = g->conf.mqtt.retain,
+                               .format = g->conf.publish.format == 0 ? TAGMSG_JSON : TAGMSG_COMPACT};
+
+    g->points = points_new(g->loop, &conf, g->spool, g->link, &g->outlet, g->metrics);
+}
+
+static void
+make_services(struct gateway *g)
+{
+    static const struct commands_ops command_ops = {.find = find_device, .on_sample = on_sample};
+    struct commands_conf conf = {.prefix = g->conf.mqtt.system_prefix,
+                                 .max_concurrent = (unsigned)g->conf.commands.max_concurrent_writes,
+                                 .queue_size = (unsigned)g->conf.commands.queue_size,
+                                 .write_timeout_ms = (uint32_t)g->conf.commands.write_timeout_ms,
+                                 .want_answers = g->conf.commands.enable_acknowledgement};
+
+    g->commands = commands_new(g->loop, &conf, &command_ops, g, &g->outlet, g->metrics);
+    g->status = status_out_new(g->loop,
+                               &(struct status_out_conf){.prefix = g->conf.mqtt.system_prefix,
+                                                         .gateway = g->conf.id,
+                                                         .gateway_json = gateway_status_json,
+                                                         .arg = g},
+                               &g->registry, &g->outlet);
+    if (!g->conf.config_sync)
+        return;
+    g->cache_path =
+        g->conf.cache_path ? mem_strdup(g->conf.cache_path) : mem_printf("%s.devices.json", g->conf.buffer.disk_path);
+    g->sync = config_sync_new(g->loop,
+                              &(struct config_sync_conf){.prefix = g->conf.mqtt.system_prefix,
+                                                         .gateway = g->conf.id,
+                                                         .cache_path = g->cache_path},
+                              &g->registry, &g->outlet);
+}
+
+static enum nx_err
+load_devices(struct gateway *g, struct nx_note *why)
+{
+    if (g->sync)
+        config_sync_load_cache(g->sync);
+    return g->conf.devices_path ? registry_load_file(&g->registry, g->conf.devices_path, why) : NX_OK;
+}
+
+static void
+on_hup(void *arg)
+{
+    struct gateway *g = arg;
+    struct nx_note why = {0};
+
+    if (!g->conf.devices_path || g->stage != STOP_NOT)
+        return;
+    if (registry_load_file(&g->registry, g->conf.devices_path, &why) != NX_OK)
+        log_error(&g->log, "devices are not read again; the old ones stay", KV_NOTE(&why));
+    else
+        log_info(&g->log, "devices read again", KV_UINT("devices", HASH_COUNT(g->registry.entries)));
+}
+
+static enum nx_err
+build(struct gateway *g, const struct conf_source *src, struct nx_note *why)
+{
+    enum nx_err err = load_conf(g, src, why);
+
+    if (err != NX_OK)
+        return err;
+    gateway_outlet_init(g);
+    make_engine(g);
+    err = open_spool(g, why);
+    if (err != NX_OK)
+        return err;
+    make_points(g);
+    make_services(g);
+    err = load_devices(g, why);
+    if (err == NX_OK)
+        err = gateway_open_admin(g, why);
+    if (err == NX_OK)
+        err = gateway_open_broker(g, why);
+    if (err == NX_OK)
+        gateway_gauges_start(g);
+    return err;
+}
+
+enum nx_err
+gateway_open(struct gateway **out, struct loop *loop, const struct conf_source *src, struct nx_note *why)
+{
+    struct gateway *g = mem_alloc(sizeof *g);
+
+    *out = NULL;
+    g->loop = loop;
+    g->log = (struct log_ctx){.module = "gateway"};
+    g->metrics = metrics_new();
+    g->started_us = loop_wall_us(loop);
+    enum nx_err err = build(g, src, why);
+    if (err != NX_OK) {
+        gateway_free(&g);
+        return err;
+    }
+    if (loop_uv(loop))
+        loop_on_signal(loop, SIGHUP, on_hup, g);
+    log_info(&g->log, "gateway started", KV_STR("id", g->conf.id), KV_UINT("devices", HASH_COUNT(g->registry.entries)),
+             KV_STR("broker", g->conf.mqtt.broker_url), KV_UINT("admin_port", http_port(g->http)));
+    *out = g;
+    return NX_OK;
+}
+
+void
+gateway_free(struct gateway **gp)
+{
+    struct gateway *g = *gp;
+
+    *gp = NULL;
+    if (!g)
+        return;
+    loop_timer_stop(&g->stop_tick);
+    gateway_gauges_stop(g);
+    if (g->mqtt)
+        mqtt_free(&g->mqtt);
+    if (g->http)
+        http_close(&g->http);
+    config_sync_free(&g->sync);
+    status_out_free(&g->status);
+    commands_free(&g->commands);
+    if (g->points)
+        points_flush(g->points);
+    if (g->engine.dev_count > 0) {
+        /* Ended in a hurry: the operating system closes the links, and what the devices still point to must stay. */
+        if (g->spool)
+            spool_close(&g->spool);
+        return;
+    }
+    points_free(&g->points);
+    link_free(&g->link);
+    if (g->spool)
+        spool_close(&g->spool);
+    if (g->is_engine_up) {
+        registry_fini(&g->registry);
+        engine_fini(&g->engine);
+    }
+    metrics_free(&g->metrics);
+    conf_free(&g->conf_owner);
+    free(g->cache_path);
+    free(g->client_id);
+    free(g);
+}

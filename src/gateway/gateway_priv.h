@@ -1,0 +1,65 @@
+/* gateway_priv.h -- the parts of the gateway in one place; for gateway.c, broker.c, stop.c and admin.c. */
+#ifndef GATEWAY_PRIV_H
+#define GATEWAY_PRIV_H
+
+#include "gateway/commands.h"
+#include "gateway/config_sync.h"
+#include "gateway/engine.h"
+#include "gateway/gateway.h"
+#include "gateway/gateway_conf.h"
+#include "gateway/link.h"
+#include "gateway/points.h"
+#include "gateway/registry.h"
+#include "gateway/status.h"
+#include "http/http.h"
+#include "mqtt/mqtt.h"
+#include "spool/spool.h"
+
+enum stop_stage { STOP_NOT, STOP_COMMANDS, STOP_POLLS, STOP_FLUSH, STOP_GOODBYE, STOP_MQTT, STOP_DEVICES, STOP_DONE };
+
+struct gateway {
+    struct http_health health; /* first: http_serve_* want it there */
+    struct loop *loop;
+    struct conf *conf_owner;
+    struct gateway_conf conf;
+    struct metrics *metrics;
+    struct engine engine;
+    struct registry registry;
+    struct spool *spool;
+    struct link *link;
+    struct points *points;
+    struct commands *commands;
+    struct config_sync *sync;
+    struct status_out *status;
+    struct mqtt *mqtt;
+    struct outlet outlet;
+    struct stream_tls tls;
+    struct nx_note mqtt_why;
+    char mqtt_host[256], ack_topic[256], batch_topic[256], filter[4][256];
+    char *cache_path, *client_id;
+    struct http_server *http;
+    struct loop_timer gauges;
+    struct gateway_gauges *gauge;
+    int64_t started_us;
+    bool is_engine_up;
+
+    enum stop_stage stage;
+    struct loop_timer stop_tick;
+    uint64_t stop_by_ms;
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+    struct log_ctx log;
+};
+
+/* broker.c */
+NX_MUST_CHECK enum nx_err gateway_open_broker(struct gateway *g, struct nx_note *why);
+bool gateway_is_broker_online(const struct gateway *g);
+void gateway_outlet_init(struct gateway *g);
+
+/* admin.c */
+NX_MUST_CHECK enum nx_err gateway_open_admin(struct gateway *g, struct nx_note *why);
+json_t *gateway_status_json(void *arg);
+void gateway_gauges_start(struct gateway *g);
+void gateway_gauges_stop(struct gateway *g);
+
+#endif

@@ -1,0 +1,384 @@
+#include "gateway/link.h"
+
+#include "base/mem.h"
+#include "obs/log.h"
+
+#include <stdlib.h>
+
+#define RTO_MIN_MS 250u
+#define RTO_MAX_MS 5000u /* also how long the historian may be back before it is noticed */
+#define LAG_MAX    4u    /* windows that live records may be behind */
+#define TICK_MS    50u
+#define STALL_MS   5000u /* without an acknowledgement while something is on the way */
+
+struct flight {
+    struct link *link;
+    uint64_t seq; /* 0: free place */
+    uint64_t sent_ms;
+    uint32_t rto_ms;
+    unsigned attempts;
+    bool is_backlog, must_resend, is_refused;
+};
+
+struct link {
+    struct loop *loop;
+    struct spool *sp;
+    struct outlet out;
+    char *topic;
+    struct link_conf conf;
+    struct flight *flights; /* [conf.window] */
+    unsigned in_flight, backlog_in_flight;
+    uint64_t live_start; /* records before it are backlog */
+    uint64_t live_next, backlog_next;
+    uint64_t first_unacked_ms; /* since when somebody owes us an acknowledgement; 0: nobody */
+    bool is_online;
+    double srtt_ms, rttvar_ms;
+    struct link_stats stats;
+    struct loop_timer timer;
+    struct log_ctx log;
+};
+
+static void pump(struct link *l);
+
+static struct flight *
+find_flight(struct link *l, uint64_t seq)
+{
+    for (unsigned i = 0; i < l->conf.window; i++)
+        if (l->flights[i].seq == seq)
+            return &l->flights[i];
+    return NULL;
+}
+
+static uint32_t
+rto_now(const struct link *l)
+{
+    double rto = l->srtt_ms > 0 ? l->srtt_ms + 4 * l->rttvar_ms : l->conf.rto_ms;
+
+    if (rto < RTO_MIN_MS)
+        return RTO_MIN_MS;
+    return rto > RTO_MAX_MS ? RTO_MAX_MS : (uint32_t)rto;
+}
+
+/* RFC 6298, 2; a batch that was sent twice tells nothing about the round trip (Karn). */
+static void
+measure(struct link *l, const struct flight *f)
+{
+    double rtt = (double)(loop_now_ms(l->loop) - f->sent_ms);
+
+    if (f->attempts > 1)
+        return;
+    if (l->srtt_ms == 0) {
+        l->srtt_ms = rtt > 1 ? rtt : 1;
+        l->rttvar_ms = l->srtt_ms / 2;
+        return;
+    }
+    double delta = rtt > l->srtt_ms ? rtt - l->srtt_ms : l->srtt_ms - rtt;
+    l->rttvar_ms += (delta - l->rttvar_ms) / 4;
+    l->srtt_ms += (rtt - l->srtt_ms) / 8;
+}
+
+static void
+land(struct link *l, struct flight *f)
+{
+    l->in_flight--;
+    l->backlog_in_flight -= f->is_backlog;
+    *f = (struct flight){.link = l};
+}
+
+/* --- sending --- */
+
+/* f is told apart from a later user of its place only with LINK_ACK_BROKER, where it lands nowhere else. */
+static void
+on_broker_done(void *arg, enum nx_err err)
+{
+    struct flight *f = arg;
+    struct link *l = f->link;
+
+    if (err == NX_E_CANCELED || f->seq == 0)
+        return;
+    if (err != NX_OK) {
+        l->stats.refused++;
+        f->is_refused = true;
+        log_warn(&l->log, "the broker refused a batch; it is sent again later", KV_ERR(err));
+        return;
+    }
+    if (!l->conf.is_broker_ack)
+        return;
+    spool_free_range(l->sp, f->seq, f->seq);
+    l->stats.acked++;
+    l->stats.last_ack_us = loop_wall_us(l->loop);
+    land(l, f);
+    l->first_unacked_ms = l->in_flight > 0 ? loop_now_ms(l->loop) : 0;
+    pump(l);
+}
+
+static enum nx_err
+send(struct link *l, struct flight *f, struct slice body)
+{
+    struct mqtt_publication pub = {.topic = slice_str(l->topic), .payload = body, .qos = 1};
+
+    return outlet_publish(&l->out, &pub, on_broker_done, f);
+}
+
+static bool
+take_off(struct link *l, uint64_t seq, struct slice body, bool is_backlog)
+{
+    struct flight *f = find_flight(l, 0);
+
+    if (send(l, f, body) != NX_OK)
+        return false;
+    *f = (struct flight){.link = l,
+                         .seq = seq,
+                         .sent_ms = loop_now_ms(l->loop),
+                         .rto_ms = rto_now(l),
+                         .attempts = 1,
+                         .is_backlog = is_backlog};
+    l->in_flight++;
+    l->backlog_in_flight += is_backlog;
+    l->stats.sent++;
+    if (l->first_unacked_ms == 0)
+        l->first_unacked_ms = f->sent_ms;
+    return true;
+}
+
+static unsigned
+backlog_cap(const struct link *l)
+{
+    unsigned cap = l->conf.window * l->conf.backlog_share / 100;
+
+    return cap > 0 ? cap : 1;
+}
+
+/* Sends the next record of [*next, end) that is neither freed nor on the way. False: there is none, or the broker
+ * takes no more. */
+static bool
+send_next(struct link *l, uint64_t *next, uint64_t end, bool is_backlog)
+{
+    struct spool_record rec;
+    struct nx_note why = {0};
+
+    while (*next < end) {
+        enum nx_err err = spool_read(l->sp, *next, &rec, &why);
+        if (err == NX_E_NOT_FOUND || (err == NX_OK && rec.seq >= end)) {
+            *next = end;
+            return false;
+        }
+        if (err != NX_OK) {
+            log_error(&l->log, "cannot read the spool; trying again", KV_NOTE(&why));
+            return false;
+        }
+        if (find_flight(l, rec.seq)) {
+            *next = rec.seq + 1;
+            continue;
+        }
+        if (!take_off(l, rec.seq, rec.body, is_backlog))
+            return false;
+        *next = rec.seq + 1;
+        return true;
+    }
+    return false;
+}
+
+static bool
+resend(struct link *l, struct flight *f)
+{
+    struct spool_record rec;
+
+    if (spool_read(l->sp, f->seq, &rec, NULL) != NX_OK || rec.seq != f->seq) {
+        land(l, f); /* dropped by the spool's bounds meanwhile, and counted there */
+        return true;
+    }
+    if (send(l, f, rec.body) != NX_OK)
+        return false;
+    f->must_resend = f->is_refused = false;
+    f->attempts++;
+    f->sent_ms = loop_now_ms(l->loop);
+    f->rto_ms = f->rto_ms * 2 > RTO_MAX_MS ? RTO_MAX_MS : f->rto_ms * 2;
+    l->stats.resent++;
+    return true;
+}
+
+static bool
+resend_due(struct link *l)
+{
+    for (unsigned i = 0; i < l->conf.window; i++)
+        if (l->flights[i].must_resend && !resend(l, &l->flights[i]))
+            return false;
+    return true;
+}
+
+/* What has not been sent joins the backlog, so that new values do not wait behind it. */
+static void
+put_behind(struct link *l)
+{
+    if (l->backlog_next >= l->live_start)
+        l->backlog_next = l->live_next;
+    l->live_start = l->live_next = spool_next_seq(l->sp);
+}
+
+static void
+pump(struct link *l)
+{
+    if (!l->is_online || !resend_due(l))
+        return;
+    if (spool_next_seq(l->sp) - l->live_next > (uint64_t)LAG_MAX * l->conf.window)
+        put_behind(l);
+    while (l->in_flight < l->conf.window && send_next(l, &l->live_next, spool_next_seq(l->sp), false))
+        ;
+    while (l->in_flight < l->conf.window && l->backlog_in_flight < backlog_cap(l) &&
+           send_next(l, &l->backlog_next, l->live_start, true))
+        ;
+}
+
+/* --- time --- */
+
+static void
+on_tick(struct loop_timer *t, void *arg)
+{
+    struct link *l = arg;
+    uint64_t now = loop_now_ms(l->loop);
+    bool is_due = false;
+
+    (void)t;
+    if (!l->is_online)
+        return;
+    for (unsigned i = 0; i < l->conf.window; i++) {
+        struct flight *f = &l->flights[i];
+        if (f->seq != 0 && !f->must_resend && (!l->conf.is_broker_ack || f->is_refused) &&
+            now - f->sent_ms >= f->rto_ms)
+            f->must_resend = true;
+        is_due |= f->must_resend;
+    }
+    bool was_stalled = l->stats.is_stalled;
+    l->stats.is_stalled = l->in_flight > 0 && now - l->first_unacked_ms >= STALL_MS;
+    if (l->stats.is_stalled && !was_stalled)
+        log_warn(&l->log, l->conf.is_broker_ack
+                              ? "the broker acknowledges nothing; points wait in the spool"
+                              : "no acknowledgement from the historian; points wait in the spool. Is nexus ingest "
+                                "running on this broker? Without it set buffer.ack to broker");
+    if (is_due || l->in_flight < l->conf.window)
+        pump(l);
+}
+
+/* --- public --- */
+
+struct link *
+link_new(struct loop *loop, const struct link_conf *conf, struct spool *sp, const struct outlet *out)
+{
+    struct link *l = mem_alloc(sizeof *l);
+
+    l->loop = loop;
+    l->sp = sp;
+    l->out = *out;
+    l->conf = *conf;
+    if (l->conf.window > LINK_WINDOW_MAX)
+        l->conf.window = LINK_WINDOW_MAX;
+    l->topic = mem_strdup(conf->topic);
+    l->flights = mem_calloc(l->conf.window, sizeof *l->flights);
+    for (unsigned i = 0; i < l->conf.window; i++)
+        l->flights[i].link = l;
+    l->log = (struct log_ctx){.module = "link", .kind = "topic", .id = l->topic};
+    l->backlog_next = spool_stats_of(sp).first_seq;
+    l->live_start = l->live_next = spool_next_seq(sp);
+    loop_timer_start(loop, &l->timer, TICK_MS, TICK_MS, on_tick, l);
+    return l;
+}
+
+void
+link_free(struct link **lp)
+{
+    struct link *l = *lp;
+
+    if (!l)
+        return;
+    loop_timer_stop(&l->timer);
+    free(l->topic);
+    free(l->flights);
+    free(l);
+    *lp = NULL;
+}
+
+void
+link_appended(struct link *l, uint64_t seq, struct slice body)
+{
+    if (!l->is_online || l->in_flight >= l->conf.window || l->live_next != seq) {
+        pump(l);
+        return;
+    }
+    if (take_off(l, seq, body, false))
+        l->live_next = seq + 1;
+}
+
+void
+link_online(struct link *l)
+{
+    uint64_t now = loop_now_ms(l->loop);
+
+    l->is_online = true;
+    l->first_unacked_ms = l->in_flight > 0 ? now : 0;
+    put_behind(l);
+    /* The client sends what the broker had not taken once more by itself; only what the broker lost is ours. */
+    for (unsigned i = 0; i < l->conf.window; i++) {
+        l->flights[i].sent_ms = now;
+        l->flights[i].rto_ms = rto_now(l);
+    }
+    pump(l);
+}
+
+void
+link_offline(struct link *l)
+{
+    l->is_online = false;
+}
+
+void
+link_ready(struct link *l)
+{
+    pump(l);
+}
+
+static void
+free_range(struct link *l, const struct batch_range *r)
+{
+    for (unsigned i = 0; i < l->conf.window; i++) {
+        struct flight *f = &l->flights[i];
+        if (f->seq == 0 || f->seq < r->from || f->seq > r->to)
+            continue;
+        measure(l, f);
+        l->stats.acked++;
+        land(l, f);
+    }
+    spool_free_range(l->sp, r->from, r->to);
+}
+
+void
+link_ack(struct link *l, const struct batch_ack *ack)
+{
+    uint64_t now = loop_now_ms(l->loop);
+
+    if (ack->epoch != spool_epoch(l->sp) || ack->lane != l->conf.lane)
+        return;
+    for (unsigned i = 0; i < ack->count; i++)
+        free_range(l, &ack->committed[i]);
+    l->stats.last_ack_us = loop_wall_us(l->loop);
+    if (l->stats.is_stalled) {
+        log_info(&l->log, "the historian acknowledges again");
+        put_behind(l);
+        for (unsigned i = 0; i < l->conf.window; i++)
+            l->flights[i].must_resend |= l->flights[i].seq != 0;
+    }
+    l->stats.is_stalled = false;
+    l->first_unacked_ms = l->in_flight > 0 ? now : 0;
+    pump(l);
+}
+
+struct link_stats
+link_stats_of(const struct link *l)
+{
+    struct link_stats s = l->stats;
+
+    s.in_flight = l->in_flight;
+    s.rtt_ms = l->srtt_ms;
+    s.backlog = l->live_start > l->backlog_next ? l->live_start - l->backlog_next : 0;
+    return s;
+}

@@ -1,0 +1,292 @@
+#include "gateway/normalize.h"
+
+#include "model/point.h"
+
+#include <math.h>
+#include <strings.h>
+
+/* Every int64 from 2^53 on is not exact as a double: integers without scale never pass through one. */
+#define INT64_LIMIT  9223372036854775808.0
+#define UINT64_LIMIT 18446744073709551616.0
+
+/* What the declared integer types hold. */
+struct int_range {
+    int64_t min;
+    uint64_t max;
+};
+
+static const struct int_range int_ranges[NX_DT_COUNT] = {
+    [NX_DT_INT8] = {INT8_MIN, INT8_MAX},    [NX_DT_UINT8] = {0, UINT8_MAX},
+    [NX_DT_INT16] = {INT16_MIN, INT16_MAX}, [NX_DT_UINT16] = {0, UINT16_MAX},
+    [NX_DT_INT32] = {INT32_MIN, INT32_MAX}, [NX_DT_UINT32] = {0, UINT32_MAX},
+    [NX_DT_INT64] = {INT64_MIN, INT64_MAX}, [NX_DT_UINT64] = {0, UINT64_MAX},
+};
+
+static bool
+is_signed_int(enum nx_data_type t)
+{
+    return t == NX_DT_INT8 || t == NX_DT_INT16 || t == NX_DT_INT32 || t == NX_DT_INT64;
+}
+
+static bool
+is_float(enum nx_data_type t)
+{
+    return t == NX_DT_FLOAT32 || t == NX_DT_FLOAT64;
+}
+
+static bool
+is_number(enum nx_data_type t)
+{
+    return t != NX_DT_BOOL && t != NX_DT_STRING;
+}
+
+enum nx_type
+normalize_type(const struct tag *tag)
+{
+    if (tag->enum_count > 0 || tag->data_type == NX_DT_STRING)
+        return NX_TYPE_STRING;
+    if (tag->data_type == NX_DT_BOOL)
+        return NX_TYPE_BOOL;
+    if (tag->is_scaled || is_float(tag->data_type))
+        return NX_TYPE_DOUBLE;
+    return is_signed_int(tag->data_type) ? NX_TYPE_INT : NX_TYPE_UINT;
+}
+
+static bool
+value_as_int(const struct nx_value *v, int64_t *out)
+{
+    switch (v->type) {
+    case NX_TYPE_BOOL:
+        *out = v->b;
+        return true;
+    case NX_TYPE_INT:
+        *out = v->i;
+        return true;
+    case NX_TYPE_UINT:
+        *out = (int64_t)v->u;
+        return v->u <= INT64_MAX;
+    default:
+        return false;
+    }
+}
+
+static const struct tag_enum *
+enum_of_number(const struct tag *tag, int64_t n)
+{
+    for (unsigned i = 0; i < tag->enum_count; i++)
+        if (tag->enums[i].value == n)
+            return &tag->enums[i];
+    return NULL;
+}
+
+/* Puts the bound in the type of the value, so that an integer stays one. */
+static void
+hold_at(struct nx_value *v, double bound, uint16_t *quality)
+{
+    if (v->type == NX_TYPE_INT && fabs(bound) < INT64_LIMIT)
+        v->i = (int64_t)bound;
+    else if (v->type == NX_TYPE_UINT && bound >= 0 && bound < UINT64_LIMIT)
+        v->u = (uint64_t)bound;
+    else
+        *v = nx_value_double(bound);
+    if (nx_quality_is_good(*quality))
+        *quality = NX_Q_UNCERTAIN_RANGE;
+}
+
+static void
+clamp(const struct tag *tag, struct nx_value *v, uint16_t *quality)
+{
+    double d;
+
+    if ((!tag->has_clamp_min && !tag->has_clamp_max) || !value_as_double(v, &d))
+        return;
+    if (tag->has_clamp_min && d < tag->clamp_min)
+        hold_at(v, tag->clamp_min, quality);
+    else if (tag->has_clamp_max && d > tag->clamp_max)
+        hold_at(v, tag->clamp_max, quality);
+}
+
+static void
+name_number(const struct tag *tag, struct nx_value *v)
+{
+    int64_t n;
+
+    if (tag->enum_count == 0 || !value_as_int(v, &n))
+        return;
+    const struct tag_enum *e = enum_of_number(tag, n);
+    if (e)
+        *v = nx_value_string(e->text, strlen(e->text));
+}
+
+void
+normalize(const struct tag *tag, struct nx_value *v, uint16_t *quality)
+{
+    double d;
+
+    if (nx_quality_is_bad(*quality) || v->type == NX_TYPE_NONE) {
+        *v = nx_value_none();
+        if (!nx_quality_is_bad(*quality))
+            *quality = NX_Q_BAD;
+        return;
+    }
+    if (tag->enum_count > 0) {
+        name_number(tag, v);
+        if (v->type == NX_TYPE_STRING)
+            return;
+    }
+    if (tag->is_scaled && is_number(tag->data_type) && value_as_double(v, &d))
+        *v = nx_value_double(d * tag->scale_factor + tag->offset);
+    if (v->type == NX_TYPE_DOUBLE && !isfinite(v->d)) {
+        *v = nx_value_none();
+        *quality = NX_Q_SENSOR_FAILURE;
+        return;
+    }
+    if (is_number(tag->data_type))
+        clamp(tag, v, quality);
+}
+
+/* --- back, for writes --- */
+
+static enum nx_err
+enum_from_text(const struct tag *tag, const struct nx_value *v, struct nx_value *out, struct nx_note *why)
+{
+    for (unsigned i = 0; i < tag->enum_count; i++) {
+        const char *text = tag->enums[i].text;
+        if (strlen(text) == v->len && strncasecmp(text, v->s, v->len) == 0) {
+            *out = nx_value_int(tag->enums[i].value);
+            return NX_OK;
+        }
+    }
+    if (tag->enum_count > 0)
+        return nx_fail(why, NX_E_VALUE, "tag %s: '%.*s' is none of its names (the first is '%s')", tag->id,
+                       (int)(v->len > 64 ? 64 : v->len), v->s, tag->enums[0].text);
+    return nx_fail(why, NX_E_VALUE, "tag %s is a %s: send a number, not a text", tag->id,
+                   data_type_name(tag->data_type));
+}
+
+static enum nx_err
+to_bool(const struct tag *tag, const struct nx_value *v, struct nx_value *raw, struct nx_note *why)
+{
+    double d;
+
+    if (v->type == NX_TYPE_BOOL || (value_as_double(v, &d) && (d == 0 || d == 1))) {
+        *raw = nx_value_bool(v->type == NX_TYPE_BOOL ? v->b : d == 1);
+        return NX_OK;
+    }
+    return nx_fail(why, NX_E_VALUE, "tag %s is a bool: send true, false, 1 or 0", tag->id);
+}
+
+static enum nx_err
+out_of_type(const struct tag *tag, struct nx_note *why)
+{
+    const struct int_range *r = &int_ranges[tag->data_type];
+
+    return nx_fail(why, NX_E_RANGE, "tag %s: the value does not fit into %s (raw %lld to %llu after reverse scaling)",
+                   tag->id, data_type_name(tag->data_type), (long long)r->min, (unsigned long long)r->max);
+}
+
+static enum nx_err
+int_from_double(const struct tag *tag, double d, struct nx_value *raw, struct nx_note *why)
+{
+    const struct int_range *r = &int_ranges[tag->data_type];
+    double n = nearbyint(d);
+
+    if (!tag->is_scaled && n != d)
+        return nx_fail(why, NX_E_VALUE, "tag %s is a %s: send a whole number", tag->id, data_type_name(tag->data_type));
+    if (is_signed_int(tag->data_type)) {
+        if (n < (double)r->min || n >= (tag->data_type == NX_DT_INT64 ? INT64_LIMIT : (double)r->max + 1))
+            return out_of_type(tag, why);
+        *raw = nx_value_int((int64_t)n);
+        return NX_OK;
+    }
+    if (n < 0 || n >= (tag->data_type == NX_DT_UINT64 ? UINT64_LIMIT : (double)r->max + 1))
+        return out_of_type(tag, why);
+    *raw = nx_value_uint((uint64_t)n);
+    return NX_OK;
+}
+
+static enum nx_err
+to_int(const struct tag *tag, const struct nx_value *v, struct nx_value *raw, struct nx_note *why)
+{
+    const struct int_range *r = &int_ranges[tag->data_type];
+    double d = 0;
+
+    if (tag->is_scaled || v->type == NX_TYPE_DOUBLE || v->type == NX_TYPE_BOOL) {
+        (void)value_as_double(v, &d);
+        if (v->type == NX_TYPE_BOOL)
+            d = v->b;
+        return int_from_double(tag, tag->is_scaled ? (d - tag->offset) / tag->scale_factor : d, raw, why);
+    }
+    if (v->type == NX_TYPE_INT && v->i < 0) {
+        if (v->i < r->min)
+            return out_of_type(tag, why);
+        *raw = nx_value_int(v->i);
+        return NX_OK;
+    }
+    uint64_t u = v->type == NX_TYPE_INT ? (uint64_t)v->i : v->u;
+    if (u > r->max)
+        return out_of_type(tag, why);
+    *raw = is_signed_int(tag->data_type) ? nx_value_int((int64_t)u) : nx_value_uint(u);
+    return NX_OK;
+}
+
+static enum nx_err
+to_float(const struct tag *tag, const struct nx_value *v, struct nx_value *raw, struct nx_note *why)
+{
+    double d = 0;
+
+    if (!value_as_double(v, &d))
+        return nx_fail(why, NX_E_VALUE, "tag %s is a %s: send a number", tag->id, data_type_name(tag->data_type));
+    if (tag->is_scaled)
+        d = (d - tag->offset) / tag->scale_factor;
+    if (!isfinite(d) || (tag->data_type == NX_DT_FLOAT32 && !isfinite((float)d)))
+        return nx_fail(why, NX_E_RANGE, "tag %s: the value does not fit into %s", tag->id,
+                       data_type_name(tag->data_type));
+    *raw = nx_value_double(d);
+    return NX_OK;
+}
+
+static enum nx_err
+check_clamps(const struct tag *tag, const struct nx_value *v, struct nx_note *why)
+{
+    double d;
+
+    if (!value_as_double(v, &d))
+        return NX_OK;
+    if (tag->has_clamp_min && d < tag->clamp_min)
+        return nx_fail(why, NX_E_RANGE, "tag %s: %g is below its minimum %g", tag->id, d, tag->clamp_min);
+    if (tag->has_clamp_max && d > tag->clamp_max)
+        return nx_fail(why, NX_E_RANGE, "tag %s: %g is above its maximum %g", tag->id, d, tag->clamp_max);
+    return NX_OK;
+}
+
+enum nx_err
+normalize_reverse(const struct tag *tag, const struct nx_value *value, struct nx_value *raw, struct nx_note *why)
+{
+    struct nx_value v = *value;
+
+    if (v.type == NX_TYPE_NONE)
+        return nx_fail(why, NX_E_VALUE, "tag %s: there is no value in the command", tag->id);
+    if (tag->data_type == NX_DT_STRING) {
+        if (v.type != NX_TYPE_STRING)
+            return nx_fail(why, NX_E_VALUE, "tag %s is a string: send a text in quotes", tag->id);
+        *raw = v;
+        return NX_OK;
+    }
+    if (v.type == NX_TYPE_STRING) {
+        enum nx_err err = enum_from_text(tag, value, &v, why);
+        if (err != NX_OK)
+            return err;
+        if (tag->data_type == NX_DT_BOOL)
+            return to_bool(tag, &v, raw, why);
+        struct tag unscaled = *tag; /* the names stand for raw numbers */
+        unscaled.is_scaled = false;
+        return is_float(tag->data_type) ? to_float(&unscaled, &v, raw, why) : to_int(&unscaled, &v, raw, why);
+    }
+    if (tag->data_type == NX_DT_BOOL)
+        return to_bool(tag, &v, raw, why);
+    enum nx_err err = check_clamps(tag, &v, why);
+    if (err != NX_OK)
+        return err;
+    return is_float(tag->data_type) ? to_float(tag, &v, raw, why) : to_int(tag, &v, raw, why);
+}

@@ -1,0 +1,177 @@
+#include "gateway/registry.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+void
+registry_init(struct registry *r, struct engine *engine, const struct device_options *opt,
+              const struct registry_ops *ops, void *arg)
+{
+    *r = (struct registry){.engine = engine, .opt = *opt, .ops = *ops, .arg = arg, .log = {.module = "registry"}};
+}
+
+static void
+free_entry(struct registry *r, struct registry_entry *e)
+{
+    HASH_DEL(r->entries, e);
+    device_unref(&e->conf);
+    free(e->refused);
+    free(e->id);
+    free(e);
+}
+
+void
+registry_fini(struct registry *r)
+{
+    struct registry_entry *e, *tmp;
+
+    HASH_ITER (hh, r->entries, e, tmp)
+        free_entry(r, e);
+}
+
+struct registry_entry *
+registry_find(struct registry *r, const char *id)
+{
+    struct registry_entry *e;
+
+    HASH_FIND_STR(r->entries, id, e);
+    return e;
+}
+
+static struct registry_entry *
+find_or_add(struct registry *r, const char *id)
+{
+    struct registry_entry *e = registry_find(r, id);
+
+    if (e)
+        return e;
+    e = mem_alloc(sizeof *e);
+    e->id = mem_strdup(id);
+    HASH_ADD_KEYPTR(hh, r->entries, e->id, strlen(e->id), e);
+    return e;
+}
+
+static void
+stop_dev(struct registry *r, struct registry_entry *e)
+{
+    if (!e->dev)
+        return;
+    r->ops.on_leave(r->arg, e->dev);
+    dev_retire(&e->dev);
+}
+
+void
+registry_put(struct registry *r, enum registry_source source, struct device **dp)
+{
+    struct device *d = *dp;
+    struct registry_entry *e = find_or_add(r, d->id);
+
+    *dp = NULL;
+    if (e->conf && e->source == REGISTRY_CORE && source == REGISTRY_FILE) {
+        device_unref(&d);
+        return;
+    }
+    bool was_refused = e->refused != NULL;
+    bool is_same = e->conf && device_eq(e->conf, d) && e->conf->is_enabled == d->is_enabled;
+    e->is_marked = false;
+    e->source = source;
+    e->version = d->version;
+    free(e->refused);
+    e->refused = NULL;
+    if (is_same) {
+        r->untouched++;
+        device_unref(&d);
+        if (was_refused)
+            r->ops.on_change(r->arg, e);
+        return;
+    }
+    stop_dev(r, e);
+    device_unref(&e->conf);
+    e->conf = d;
+    if (d->is_enabled) {
+        struct device *ref = device_ref(d);
+        e->dev = dev_start(r->engine, &ref);
+        r->started++;
+    }
+    r->ops.on_change(r->arg, e);
+}
+
+void
+registry_refuse(struct registry *r, enum registry_source source, const char *id, const char *reason)
+{
+    struct registry_entry *e;
+
+    log_error(&r->log, "a device is refused; the others go on", KV_STR("device", id ? id : ""),
+              KV_STR("reason", reason));
+    if (!id || !device_id_is_valid(id))
+        return;
+    e = find_or_add(r, id);
+    e->is_marked = false;
+    if (!e->conf)
+        e->source = source;
+    free(e->refused);
+    e->refused = mem_strdup(reason);
+    r->ops.on_change(r->arg, e);
+}
+
+void
+registry_remove(struct registry *r, const char *id)
+{
+    struct registry_entry *e = registry_find(r, id);
+
+    if (!e)
+        return;
+    log_info(&r->log, "device removed", KV_STR("device", id));
+    stop_dev(r, e);
+    r->ops.on_removed(r->arg, e->id);
+    free_entry(r, e);
+}
+
+void
+registry_begin(struct registry *r, enum registry_source source)
+{
+    for (struct registry_entry *e = r->entries; e; e = e->hh.next)
+        e->is_marked = e->source == source;
+}
+
+void
+registry_end(struct registry *r, enum registry_source source)
+{
+    struct registry_entry *e, *tmp;
+
+    HASH_ITER (hh, r->entries, e, tmp)
+        if (e->is_marked && e->source == source)
+            registry_remove(r, e->id);
+}
+
+/* --- devices.yaml --- */
+
+static void
+on_good(void *arg, struct device *d)
+{
+    registry_put(arg, REGISTRY_FILE, &d);
+}
+
+static void
+on_bad(void *arg, const char *device_id, const struct nx_note *why)
+{
+    registry_refuse(arg, REGISTRY_FILE, device_id, why->text);
+}
+
+enum nx_err
+registry_load_file(struct registry *r, const char *path, struct nx_note *why)
+{
+    struct arena a = {0};
+    struct conf_node *root;
+    enum nx_err err = conf_read_yaml(&a, path, &root, why);
+
+    if (err == NX_OK) {
+        registry_begin(r, REGISTRY_FILE);
+        err = device_read_list(&r->opt, root, &(struct device_list_ops){.each = on_good, .bad = on_bad}, r, why);
+        if (err == NX_OK)
+            registry_end(r, REGISTRY_FILE);
+    }
+    arena_free(&a);
+    return err;
+}
