@@ -22,6 +22,8 @@
 #define HOT_MIN_POINTS   20000u
 #define HOT_MAX_POINTS   1000000u
 #define HOT_MAX_BYTES    (64u << 20)
+#define EXTENT_POINTS    1500000
+#define EXTENT_BYTES     (128 << 20)
 #define POINTS_PER_CHUNK 120u /* aimed at when a full set of series is sealed */
 #define CHUNK_SMALL      240u /* a shorter last chunk is filled up instead of starting another */
 #define CHUNK_MAX        1000u
@@ -87,18 +89,25 @@ add_block(struct seal *s, int64_t id, struct slice data)
                : NX_OK;
 }
 
-/* What an earlier sealing began, else everything up to the last block. */
+/* What an earlier sealing began, else the oldest blocks, as many as memory is meant to hold at once. */
 static enum nx_err
 fix_extent(struct seal *s)
 {
     struct db_stmt *st;
     bool has_row = false;
-    enum nx_err err =
-        db_exec(s->h->db,
-                "INSERT INTO sealing SELECT 1, max(block_id) FROM hot WHERE true HAVING max(block_id) IS NOT NULL"
-                " ON CONFLICT DO NOTHING",
-                s->why);
+    enum nx_err err = db_prepare(
+        s->h->db,
+        "INSERT INTO sealing SELECT 1, max(block_id) FROM (SELECT block_id,"
+        " sum(points) OVER (ORDER BY block_id) AS points, sum(length(data)) OVER (ORDER BY block_id) AS bytes"
+        " FROM hot) WHERE points <= ? AND bytes <= ? OR block_id = (SELECT min(block_id) FROM hot)"
+        " HAVING max(block_id) IS NOT NULL ON CONFLICT DO NOTHING",
+        &st, s->why);
 
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, EXTENT_POINTS);
+    db_bind_i64(st, 2, EXTENT_BYTES);
+    err = db_run(st, s->why);
     if (err != NX_OK || (err = db_prepare(s->h->db, "SELECT through FROM sealing", &st, s->why)) != NX_OK)
         return err;
     if ((err = db_step(st, &has_row, s->why)) == NX_OK && has_row)
@@ -463,8 +472,8 @@ seal_fini(struct seal *s)
     free(s->merged);
 }
 
-enum nx_err
-historian_seal(struct historian *h, struct nx_note *why)
+static enum nx_err
+seal_once(struct historian *h, struct nx_note *why)
 {
     struct seal s = {.h = h, .why = why, .data = wbuf_init(0)};
     enum nx_err err = fix_extent(&s);
@@ -479,6 +488,16 @@ historian_seal(struct historian *h, struct nx_note *why)
         err = drop_blocks(&s);
     seal_fini(&s);
     return err == NX_OK ? count_rest(h, why) : err;
+}
+
+enum nx_err
+historian_seal(struct historian *h, struct nx_note *why)
+{
+    enum nx_err err = NX_OK;
+
+    while (err == NX_OK && h->hot_points > 0)
+        err = seal_once(h, why);
+    return err;
 }
 
 /* --- upkeep --- */
@@ -531,7 +550,7 @@ enum nx_err
 historian_maintain(struct historian *h, struct nx_note *why)
 {
     int64_t now_us = h->wall_us();
-    enum nx_err err = is_due(h, now_us) ? historian_seal(h, why) : NX_OK;
+    enum nx_err err = is_due(h, now_us) ? seal_once(h, why) : NX_OK;
 
     if (err == NX_OK && h->retention_days > 0 &&
         (now_us - h->expired_at_us >= EXPIRE_EVERY_US || now_us < h->expired_at_us)) {

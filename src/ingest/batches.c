@@ -178,9 +178,10 @@ count_result(struct ingest *g, const struct job *job)
 static void
 on_committed(struct ingest *g, struct job *job)
 {
-    if (g->storage.err != NX_OK)
+    if (g->is_failing)
         log_info(&g->log, "historian takes values again",
                  KV_UINT("after_s", (loop_now_ms(g->loop) - g->storage_since_ms) / 1000));
+    g->is_failing = false;
     g->storage = job->upkeep;
     if (job->upkeep.err != NX_OK)
         log_warn(&g->log, "historian cannot seal or delete old values; trying again", KV_NOTE(&job->upkeep));
@@ -207,8 +208,9 @@ run_again(struct loop_timer *t, void *arg)
 static void
 on_failed(struct ingest *g, struct job *job)
 {
-    if (g->storage.err == NX_OK)
+    if (!g->is_failing)
         g->storage_since_ms = loop_now_ms(g->loop);
+    g->is_failing = true;
     g->storage = job->why;
     g->storage.err = job->err;
     g->backoff_ms = g->backoff_ms ? g->backoff_ms * 2 : BACKOFF_MIN_MS;

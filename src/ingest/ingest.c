@@ -169,6 +169,7 @@ try_historian(struct ingest *g, struct nx_note *why)
     g->storage = *why;
     g->storage.err = err;
     g->storage_since_ms = loop_now_ms(g->loop);
+    g->is_failing = true;
     ingest_count_error(g, ERROR_WRITE);
     log_error(&g->log, "historian cannot be opened; trying again", KV_NOTE(why));
     return NX_OK;

@@ -94,11 +94,15 @@ struct ingest {
     struct dead_letter dead;
     struct foreign foreign;
 
-    struct historian *historian; /* touched by the running job only */
+    /* touched by the running job only */
+    struct historian *historian;
+    struct nx_note upkeep;
+    uint64_t upkeep_at_ns;
     struct job *gathering, *running;
     struct loop_timer flush, retry, tick;
     uint64_t backoff_ms;
-    struct nx_note storage; /* err is not 0: the last commit failed */
+    struct nx_note storage; /* err is not 0: the last commit, or the upkeep after it, failed */
+    bool is_failing;        /* the last commit failed */
     uint64_t storage_since_ms;
     int64_t newest_us;
     struct ack *unsent; /* acknowledgements that the broker connection had no room for */

@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "ingest/ingest_priv.h"
 
+#define UPKEEP_RETRY_NS UINT64_C(10000000000)
+
 static uint64_t
 monotonic_ns(void)
 {
@@ -113,6 +115,21 @@ should_reopen(enum nx_err err)
     return err != NX_OK && err != NX_E_BUSY && err != NX_E_DISK_FULL;
 }
 
+/* After a failure it waits: commits go on meanwhile, the blocks stay where they are. */
+static void
+keep_up(struct job *job, uint64_t now_ns)
+{
+    struct ingest *g = job->owner;
+
+    if (now_ns < g->upkeep_at_ns) {
+        job->upkeep = g->upkeep;
+        return;
+    }
+    job->upkeep.err = historian_maintain(g->historian, &job->upkeep);
+    g->upkeep = job->upkeep;
+    g->upkeep_at_ns = job->upkeep.err == NX_OK ? 0 : monotonic_ns() + UPKEEP_RETRY_NS;
+}
+
 void
 writer_run(void *arg)
 {
@@ -133,6 +150,6 @@ writer_run(void *arg)
             if (job->items[i].bad.err == NX_OK && job->items[i].topic)
                 acknowledge(job, &job->items[i].batch.hdr);
         job->work_ns = monotonic_ns() - start;
-        job->upkeep.err = historian_maintain(g->historian, &job->upkeep);
+        keep_up(job, start);
     }
 }
