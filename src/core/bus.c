@@ -236,7 +236,7 @@ bulk_start(struct bus *bus)
     bus->is_building = true;
     bus->wants_bulk = false;
     b->core = bus->core;
-    loop_work(bus->core->loop, bulk_work, bulk_done, b);
+    core_work(bus->core, bulk_work, bulk_done, b);
 }
 
 static void

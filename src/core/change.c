@@ -8,6 +8,7 @@
 struct change {
     struct core *core;
     char *device_id;
+    bool is_enabled, is_deleted;
     char *message; /* JSON for gateways */
     struct arena a;
     struct live_tag *tags; /* in a */
@@ -77,6 +78,8 @@ change_new(struct core *core, struct store_tx *tx, enum change_action action, co
     }
     c->core = core;
     c->device_id = mem_strdup(dev->id);
+    c->is_enabled = dev->is_enabled;
+    c->is_deleted = action == CHANGE_DELETED;
     take_live_tags(c, tags, n);
     msg = json_pack("{s:s, s:s, s:I, s:I}", "action", actions[action], "device_id", dev->id, "version",
                     (json_int_t)dev->version, "timestamp", (json_int_t)(core_now_us() / 1000));
@@ -101,6 +104,50 @@ change_free(struct change **pc)
     free(c);
 }
 
+/* --- devices that the loop knows ---------------------------------------------------------------------------------- */
+
+static struct known_device *
+device_find(struct core *core, const char *id)
+{
+    struct known_device *d = NULL;
+
+    HASH_FIND_STR(core->devices, id, d);
+    return d;
+}
+
+static void
+device_remember(struct core *core, const char *id, bool is_enabled)
+{
+    struct known_device *d = device_find(core, id);
+
+    if (!d) {
+        d = mem_alloc(sizeof *d);
+        d->id = mem_strdup(id);
+        HASH_ADD_KEYPTR(hh, core->devices, d->id, (unsigned)strlen(d->id), d);
+    }
+    d->is_enabled = is_enabled;
+}
+
+static void
+device_forget(struct core *core, struct known_device *d)
+{
+    if (!d)
+        return;
+    HASH_DEL(core->devices, d);
+    free(d->id);
+    free(d);
+}
+
+void
+change_forget_devices(struct core *core)
+{
+    while (core->devices)
+        device_forget(core, core->devices);
+}
+
+/* --- on the loop ---------------------------------------------------------------------------------------------------
+ */
+
 static void
 point_changed(void *arg, struct live_point *point)
 {
@@ -117,6 +164,10 @@ change_apply(void *arg)
     struct core *core = c->core;
     char *topic = mem_printf("config/devices/%s/updated", c->device_id);
 
+    if (c->is_deleted)
+        device_forget(core, device_find(core, c->device_id));
+    else
+        device_remember(core, c->device_id, c->is_enabled);
     live_set_device(core->live, c->device_id, c->tags, c->tag_count, point_changed, core);
     if (bus_publish(core, topic, slice_str(c->message), 1) != NX_OK)
         bus_send_all(core); /* as soon as the broker is back */
@@ -139,17 +190,19 @@ change_post(struct change **pc)
  */
 
 static enum nx_err
-load_device(struct core *core, struct store_tx *tx, const char *device_id, struct arena *a, struct nx_note *why)
+load_device(struct core *core, struct store_tx *tx, const struct store_device *dev, struct arena *a,
+            struct nx_note *why)
 {
     struct change c = {0};
     struct store_tag *tags = NULL;
     size_t n = 0;
-    enum nx_err err = load_tags(tx, device_id, a, &tags, &n, why);
+    enum nx_err err = load_tags(tx, dev->id, a, &tags, &n, why);
 
     if (err != NX_OK)
         return err;
+    device_remember(core, dev->id, dev->is_enabled);
     take_live_tags(&c, tags, n);
-    live_set_device(core->live, device_id, c.tags, c.tag_count, NULL, NULL);
+    live_set_device(core->live, dev->id, c.tags, c.tag_count, NULL, NULL);
     arena_free(&c.a);
     return NX_OK;
 }
@@ -167,7 +220,7 @@ change_load_all(struct core *core, struct nx_note *why)
     while (err == NX_OK && n > 0) {
         err = store_device_list(tx, &filter, &a, &rows, &n, why);
         for (size_t i = 0; err == NX_OK && i < n; i++)
-            err = load_device(core, tx, rows[i].id, &a, why);
+            err = load_device(core, tx, &rows[i], &a, why);
         if (n > 0)
             filter.after = rows[n - 1].id;
     }

@@ -17,6 +17,13 @@
 #include "obs/log.h"
 #include "store/store.h"
 
+/* A device as the loop knows it. */
+struct known_device {
+    char *id;
+    bool is_enabled;
+    UT_hash_handle hh;
+};
+
 struct bus;
 struct readers;
 struct write_op;
@@ -42,18 +49,25 @@ struct core {
     struct http_route *routes;
     struct bus *bus;
     struct readers *readers;
-    struct write_op *writes; /* hash by command id */
-    unsigned tests_running;  /* "test connection" calls on the worker pool (atomic) */
+    struct write_op *writes;      /* hash by command id */
+    struct known_device *devices; /* hash by id */
+    unsigned works;               /* core_work() calls under way */
+    unsigned tests_running;       /* "test connection" calls on the worker pool (atomic) */
     int64_t started_us;
     uint64_t messages, bad_messages;
     int64_t last_sweep_us;
-    struct loop_timer sweep_timer;
+    struct loop_timer sweep_timer, stop_timer;
+    unsigned stop_checks;
+    void (*stopped)(void *arg);
+    void *stopped_arg;
 };
 
 extern const struct log_ctx core_log;
 
 /* Wall clock for workers. */
 int64_t core_now_us(void);
+/* loop_work() that core_stop() waits for. */
+void core_work(struct core *core, loop_cb *work, loop_cb *done, void *arg);
 
 /* --- users.c: who asks --------------------------------------------------------------------------------------- */
 
@@ -121,8 +135,9 @@ NX_MUST_CHECK enum nx_err change_new(struct core *core, struct store_tx *tx, enu
 /* After the commit: tells gateways, live table and clients on the loop. *c is NULL on return. Any thread. */
 void change_post(struct change **c);
 void change_free(struct change **c);
-/* Fills the live table from the store. Start only. */
+/* Fills the live table and the known devices from the store. Start only. */
 NX_MUST_CHECK enum nx_err change_load_all(struct core *core, struct nx_note *why);
+void change_forget_devices(struct core *core);
 /* {device_id, version, data} of a device with its tags; new reference. */
 NX_MUST_CHECK enum nx_err change_device_json(struct store_tx *tx, const struct store_device *dev, struct arena *a,
                                              json_t **out, struct nx_note *why);

@@ -1,7 +1,7 @@
 /* write_api.c -- writing a value: a command to the gateway, its answer back to the caller.
  *
  * loop: body -> worker: may the tag be written? -> loop: publish, wait for the response or the end of the time. Each
- * write ends in exactly one write_end(). At most WRITES_MAX wait at the same time. */
+ * write ends in exactly one answer. At most WRITES_MAX wait at the same time. */
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "core/api.h"
@@ -14,6 +14,8 @@
 
 #define WRITES_MAX 256
 
+enum write_state { WRITE_CHECKING, WRITE_SENT, WRITE_ENDED };
+
 struct write_op {
     struct core *core;
     struct http_req *req; /* NULL: the caller has gone */
@@ -22,7 +24,7 @@ struct write_op {
     json_t *value, *expected; /* expected may be NULL */
     int64_t ttl_ms;
     uint64_t start_ms;
-    bool is_sent;
+    enum write_state state;
     struct loop_timer timer;
     struct arena a; /* of the check */
     enum nx_err err;
@@ -108,6 +110,7 @@ end_with(struct write_op *op, const struct outcome *o, const char *detail)
                                                              .cause_elapsed_ms = elapsed_ms,
                                                              .fixes = {o->fix}});
     op->req = NULL;
+    op->state = WRITE_ENDED;
     loop_timer_stop(&op->timer);
     loop_defer(op->core->loop, free_later, op);
 }
@@ -144,6 +147,7 @@ end_written(struct write_op *op, const json_t *response)
                                     "timestamp", api_time(loop_wall_us(op->core->loop)), "duration_ms",
                                     json_is_number(duration) ? json_incref(duration) : json_real(elapsed_ms)));
     op->req = NULL;
+    op->state = WRITE_ENDED;
     loop_timer_stop(&op->timer);
     loop_defer(op->core->loop, free_later, op);
 }
@@ -158,8 +162,7 @@ write_response(struct core *core, struct slice payload)
 
     if (id)
         HASH_FIND_STR(core->writes, id, op);
-    if (op && op->is_sent) { /* else: of another caller, or late */
-        op->is_sent = false;
+    if (op && op->state == WRITE_SENT) { /* else: of another caller, or late */
         if (json_is_true(json_object_get(response, "success")))
             end_written(op, response);
         else
@@ -173,8 +176,10 @@ write_cancel_all(struct core *core)
 {
     struct write_op *op, *next;
 
-    HASH_ITER (hh, core->writes, op, next)
-        write_free(op);
+    HASH_ITER (hh, core->writes, op, next) {
+        if (op->state == WRITE_SENT) /* the others end by themselves: check_done(), free_later() */
+            write_free(op);
+    }
 }
 
 /* --- the command
@@ -189,7 +194,6 @@ on_late(struct loop_timer *t, void *arg)
     unsigned online = 0, all = 0;
 
     (void)t;
-    op->is_sent = false;
     status_count_gateways(op->core->status, &online, &all);
     end_with(op, &late,
              online == 0 ? "no gateway is online that could execute the command; it is not known whether the device"
@@ -223,7 +227,7 @@ publish(struct write_op *op)
     free(topic);
     free(text);
     if (err == NX_OK) {
-        op->is_sent = true;
+        op->state = WRITE_SENT;
         loop_timer_start(op->core->loop, &op->timer, (uint64_t)op->ttl_ms + 250, 0, on_late, op);
         return;
     }
@@ -299,10 +303,12 @@ check_done(void *arg)
 {
     struct write_op *op = arg;
 
-    if (op->err == NX_OK) {
+    if (op->err == NX_OK && !op->core->stopped) {
         publish(op);
         return;
     }
+    if (op->err == NX_OK)
+        op->err = nx_fail(&op->why, NX_E_CANCELED, "the service is stopping; nothing was written");
     if (op->req && op->err == NX_E_VALUE)
         api_fail(op->req, op->err, &op->why, NULL);
     else if (op->req)
@@ -396,5 +402,5 @@ tag_write(struct http_req *req, void *arg)
     op = write_new(core, req, body);
     op->ttl_ms = ttl_ms;
     http_hold(req, caller_gone, op);
-    loop_work(core->loop, check_work, check_done, op);
+    core_work(core, check_work, check_done, op);
 }
