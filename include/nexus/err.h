@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define NX_MUST_CHECK __attribute__((warn_unused_result))
+#define NX_MUST_CHECK        __attribute__((warn_unused_result))
 #define NX_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 enum nx_class {
@@ -25,34 +25,34 @@ enum nx_class {
 };
 
 /* name, text, class. Enum, text and class come from this list. */
-#define NX_ERRORS(ERR)                                                          \
-    ERR(TIMEOUT, "no answer in time", RETRY)                                    \
-    ERR(REFUSED, "connection refused", RETRY)                                   \
-    ERR(UNREACHABLE, "host or network unreachable", RETRY)                      \
-    ERR(RESOLVE, "host name not found", CONFIG)                                 \
-    ERR(CLOSED, "connection closed by the peer", RETRY)                         \
-    ERR(OFFLINE, "not connected", RETRY)                                        \
-    ERR(BUSY, "peer is busy", RETRY)                                            \
-    ERR(IO, "input/output error", RETRY)                                        \
-    ERR(TLS, "TLS handshake or certificate failed", CONFIG)                     \
-    ERR(AUTH, "credentials were refused", CONFIG)                               \
-    ERR(PROTO, "peer broke the protocol", PEER)                                 \
-    ERR(DEVICE, "device reports a failure", PEER)                               \
-    ERR(ADDRESS, "address does not exist on the device", CONFIG)                \
-    ERR(UNSUPPORTED, "not supported by the device or protocol", CONFIG)         \
-    ERR(CONFIG, "setting is wrong", CONFIG)                                     \
-    ERR(VALUE, "value is not acceptable", CALLER)                               \
-    ERR(RANGE, "value is out of range", CALLER)                                 \
-    ERR(DENIED, "not allowed", CALLER)                                          \
-    ERR(NOT_FOUND, "not found", CALLER)                                         \
-    ERR(CONFLICT, "conflicts with the present state", CALLER)                   \
-    ERR(EXPIRED, "too late: time to live is over", CALLER)                      \
-    ERR(FULL, "a stated bound was reached", LIMIT)                              \
-    ERR(DISK_FULL, "no space left on the disk", LIMIT)                          \
-    ERR(TOO_LARGE, "larger than the stated limit", LIMIT)                       \
-    ERR(CORRUPT, "stored data is damaged", PEER)                                \
-    ERR(MORE, "more input is needed", RETRY)                                    \
-    ERR(CANCELED, "canceled", CALLER)                                           \
+#define NX_ERRORS(ERR)                                                                                                 \
+    ERR(TIMEOUT, "no answer in time", RETRY)                                                                           \
+    ERR(REFUSED, "connection refused", RETRY)                                                                          \
+    ERR(UNREACHABLE, "host or network unreachable", RETRY)                                                             \
+    ERR(RESOLVE, "host name not found", CONFIG)                                                                        \
+    ERR(CLOSED, "connection closed by the peer", RETRY)                                                                \
+    ERR(OFFLINE, "not connected", RETRY)                                                                               \
+    ERR(BUSY, "peer is busy", RETRY)                                                                                   \
+    ERR(IO, "input/output error", RETRY)                                                                               \
+    ERR(TLS, "TLS handshake or certificate failed", CONFIG)                                                            \
+    ERR(AUTH, "credentials were refused", CONFIG)                                                                      \
+    ERR(PROTO, "peer broke the protocol", PEER)                                                                        \
+    ERR(DEVICE, "device reports a failure", PEER)                                                                      \
+    ERR(ADDRESS, "address does not exist on the device", CONFIG)                                                       \
+    ERR(UNSUPPORTED, "not supported by the device or protocol", CONFIG)                                                \
+    ERR(CONFIG, "setting is wrong", CONFIG)                                                                            \
+    ERR(VALUE, "value is not acceptable", CALLER)                                                                      \
+    ERR(RANGE, "value is out of range", CALLER)                                                                        \
+    ERR(DENIED, "not allowed", CALLER)                                                                                 \
+    ERR(NOT_FOUND, "not found", CALLER)                                                                                \
+    ERR(CONFLICT, "conflicts with the present state", CALLER)                                                          \
+    ERR(EXPIRED, "too late: time to live is over", CALLER)                                                             \
+    ERR(FULL, "a stated bound was reached", LIMIT)                                                                     \
+    ERR(DISK_FULL, "no space left on the disk", LIMIT)                                                                 \
+    ERR(TOO_LARGE, "larger than the stated limit", LIMIT)                                                              \
+    ERR(CORRUPT, "stored data is damaged", PEER)                                                                       \
+    ERR(MORE, "more input is needed", RETRY)                                                                           \
+    ERR(CANCELED, "canceled", CALLER)                                                                                  \
     ERR(INTERNAL, "internal error", CALLER)
 
 enum nx_err {
@@ -60,7 +60,7 @@ enum nx_err {
 #define NX_ERR_ENUM(name, text, class) NX_E_##name,
     NX_ERRORS(NX_ERR_ENUM)
 #undef NX_ERR_ENUM
-    NX_E_COUNT
+        NX_E_COUNT
 };
 
 /* A reason for a person. text is always terminated; long texts are cut at a UTF-8 boundary. */
@@ -80,8 +80,7 @@ enum nx_err nx_fail(struct nx_note *why, enum nx_err err, const char *fmt, ...) 
 
 /* The same with the text of an errno appended ("...: No space left on device") and err chosen from it when err
  * is NX_OK (ENOSPC -> DISK_FULL, ECONNREFUSED -> REFUSED, ETIMEDOUT -> TIMEOUT, EACCES -> DENIED, ...). */
-enum nx_err nx_fail_errno(struct nx_note *why, enum nx_err err, int os_errno, const char *fmt, ...)
-    NX_PRINTF(4, 5);
+enum nx_err nx_fail_errno(struct nx_note *why, enum nx_err err, int os_errno, const char *fmt, ...) NX_PRINTF(4, 5);
 
 /* enum nx_err for an errno value; NX_E_IO when nothing fits better. */
 enum nx_err nx_err_from_errno(int os_errno);

@@ -58,7 +58,7 @@ enum nx_err
 batch_peek(struct slice data, struct batch_header *hdr, struct nx_note *why)
 {
     struct rbuf r = rbuf_init(data);
-    struct head h;
+    struct head h = {0};
     enum nx_err err = read_head(&r, &h, why);
 
     if (err == NX_OK)

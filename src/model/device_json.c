@@ -82,7 +82,7 @@ put_enum(struct wbuf *w, const struct conf_node *node)
 static void
 put_tags(struct wbuf *w, const struct conf_node *list, const struct nx_driver *driver)
 {
-    const struct shape shape = {device_tag_rows, driver->tag_params, driver};
+    const struct shape shape = {device_tag_rows, driver ? driver->tag_params : NULL, driver};
 
     wbuf_char(w, '[');
     for (const struct conf_node *c = list->child; c; c = c->next) {

@@ -180,8 +180,8 @@ read_connection(struct device *d, const struct conf_node *node, const struct con
                              .line = node->line,
                              .source = node->source,
                              .parent = (struct conf_node *)(uintptr_t)node};
-    struct nx_settings *settings;
-    struct conf_node *own;
+    struct nx_settings *settings = NULL;
+    struct conf_node *own = NULL;
     enum nx_err err;
 
     if (!connection || connection->kind == CONF_NULL)

@@ -291,7 +291,7 @@ nth(const struct conf_node *list, uint32_t i)
 {
     const struct conf_node *c = list->child;
 
-    while (i--)
+    while (i-- && c)
         c = c->next;
     return c;
 }

@@ -383,7 +383,7 @@ static enum nx_err
 read_value(struct parser *ps)
 {
     struct nx_value *v = &ps->msg->value;
-    struct slice text;
+    struct slice text = {0};
     enum nx_err err = NX_OK;
 
     ps->has_value = true;
@@ -424,8 +424,8 @@ static enum nx_err
 read_quality(struct parser *ps)
 {
     uint16_t *q = &ps->msg->quality;
-    struct nx_value number;
-    struct slice text;
+    struct nx_value number = {0};
+    struct slice text = {0};
     enum nx_err err;
 
     ps->has_quality = true;
@@ -468,9 +468,9 @@ read_time(struct parser *ps, int64_t *time_us)
 {
     static const char expected[] = "a time: RFC 3339 text, or s, ms, us or ns since 1970 (1980 to 2200)";
     const uint8_t *begin = ps->p;
-    struct nx_value v;
-    struct slice text;
-    double number;
+    struct nx_value v = {0};
+    struct slice text = {0};
+    double number = 0;
     enum nx_err err = NX_OK;
 
     *time_us = 0;
@@ -567,7 +567,7 @@ static const struct member members[] = {
 static enum nx_err
 read_member(struct parser *ps)
 {
-    struct slice key;
+    struct slice key = {0};
     enum nx_err err = read_string(ps, &key);
 
     if (err != NX_OK)
