@@ -6,6 +6,7 @@ import {
   Button,
   Checkbox,
   createTheme,
+  Drawer,
   Modal,
   Switch,
   Tooltip,
@@ -37,6 +38,8 @@ const red: MantineColorsTuple = [
   '#8f0b20',
 ];
 
+const overlay = { backgroundOpacity: 0.45 };
+
 export const theme = createTheme({
   colors: { steel, red },
   primaryColor: 'steel',
@@ -63,7 +66,11 @@ export const theme = createTheme({
     }),
     Checkbox: Checkbox.extend({ defaultProps: { size: 'md' } }),
     Switch: Switch.extend({ defaultProps: { size: 'md' } }),
-    Modal: Modal.extend({ defaultProps: { centered: true, overlayProps: { backgroundOpacity: 0.45 } } }),
+    Drawer: Drawer.extend({ defaultProps: { overlayProps: overlay }, styles: { title: { fontWeight: 600 } } }),
+    Modal: Modal.extend({
+      defaultProps: { centered: true, overlayProps: overlay },
+      styles: { title: { fontWeight: 600 } },
+    }),
     Tooltip: Tooltip.extend({ defaultProps: { openDelay: 350, withArrow: true } }),
   },
 });
