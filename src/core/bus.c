@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#define BULK_BYTES    (256u << 10)
+#define BULK_BYTES    (3u << 20) /* below the 4 MiB that MQTT clients take by default */
 #define QUEUE_MAX     4096
 #define BULK_DELAY_MS 50 /* several gateways that start together are answered once */
 

@@ -44,8 +44,10 @@ take(void *arg, struct device *d)
         im->good++;
     } else {
         skip(im, d->id, &why);
-        (void)store_device_delete(im->tx, d->id, &version, NULL); /* with the tags that went in already */
+        err = store_device_delete(im->tx, d->id, &version, NULL); /* with the tags that went in already */
     }
+    if (err != NX_OK && err != NX_E_NOT_FOUND)
+        log_warn(&core_log, "a device that was left out may have left tags behind", KV_STR("device", d->id));
     arena_free(&a);
     device_unref(&d);
 }
