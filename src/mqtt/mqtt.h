@@ -83,13 +83,14 @@ void mqtt_free(struct mqtt **m);
 void mqtt_set_will(struct mqtt *m, const struct mqtt_will *will);
 
 /* NX_E_OFFLINE when not online, NX_E_FULL when the window (QoS 1/2) or 4 MiB of unsent bytes are used up,
- * NX_E_TOO_LARGE beyond the broker's maximum. On an error done will not run. Topic and payload are copied. */
+ * NX_E_TOO_LARGE beyond the broker's maximum, NX_E_VALUE for a bad topic. A QoS or retain flag that the broker does not
+ * take is lowered. On an error done will not run. Topic and payload are copied. */
 NX_MUST_CHECK enum nx_err mqtt_publish(struct mqtt *m, const struct mqtt_publication *pub, mqtt_done_cb *done,
                                        void *arg);
 
-/* Filters are remembered and subscribed again whenever the broker has no session for us. A filter that the broker
- * refuses is reported by on_warning and in the log, and asked for again on the next connection. At most 5,000. Shared
- * subscriptions need MQTT 5, or a broker that allows them. */
+/* The filter must be valid (mqtt_filter_is_valid). Filters are remembered and subscribed again whenever the broker has
+ * no session for us. A filter that the broker refuses is reported by on_warning and in the log, and asked for again on
+ * the next connection. At most 5,000. Shared subscriptions need MQTT 5, or a broker that allows them. */
 void mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos);
 void mqtt_unsubscribe(struct mqtt *m, const char *filter);
 
