@@ -192,6 +192,8 @@ free_command(void *arg)
     free(cmd);
 }
 
+static void want_run(struct commands *c);
+
 static void
 check_idle(struct commands *c)
 {
@@ -220,6 +222,7 @@ finish(struct command *cmd, const struct outcome *o)
     DL_DELETE(c->running, cmd);
     c->stats.running--;
     loop_defer(c->loop, free_command, cmd);
+    want_run(c);
     check_idle(c);
 }
 
@@ -477,18 +480,41 @@ start(struct command *cmd)
         do_write(cmd);
 }
 
+/* Writes of one tag go one after the other, in their order. */
+static bool
+is_tag_busy(const struct commands *c, const struct command *cmd)
+{
+    const struct command *other;
+
+    DL_FOREACH (c->running, other)
+        if (strcmp(other->tag, cmd->tag) == 0 && strcmp(other->device, cmd->device) == 0)
+            return true;
+    return false;
+}
+
 static void
 run_waiting(void *arg)
 {
     struct commands *c = arg;
+    struct command *cmd, *tmp;
 
     c->is_deferred = false;
-    while (c->waiting) {
-        struct command *cmd = c->waiting;
+    DL_FOREACH_SAFE (c->waiting, cmd, tmp) {
+        if (!c->is_stopping && is_tag_busy(c, cmd))
+            continue;
         DL_DELETE(c->waiting, cmd);
         c->stats.waiting--;
         start(cmd);
     }
+}
+
+static void
+want_run(struct commands *c)
+{
+    if (c->is_deferred || !c->waiting)
+        return;
+    c->is_deferred = true;
+    loop_defer(c->loop, run_waiting, c);
 }
 
 /* --- arrival --- */
@@ -581,10 +607,7 @@ accept_item(struct commands *c, const struct command_text *text, const struct co
     }
     DL_APPEND(c->waiting, cmd);
     c->stats.waiting++;
-    if (!c->is_deferred) {
-        c->is_deferred = true;
-        loop_defer(c->loop, run_waiting, c);
-    }
+    want_run(c);
 }
 
 static void
@@ -641,6 +664,7 @@ commands_stop(struct commands *c, void (*idle)(void *arg), void *arg)
     c->is_stopping = true;
     c->idle = idle;
     c->idle_arg = arg;
+    want_run(c);
     check_idle(c);
 }
 

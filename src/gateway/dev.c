@@ -237,7 +237,9 @@ dev_open_now(struct nx_dev *dev)
     loop_timer_stop(&dev->timer);
     dev->why = why;
     set_state(dev, DEV_FAULT);
-    log_error(&dev->log, "device settings can never work; waiting for a change of its configuration", KV_NOTE(&why));
+    if (!dev->is_probe)
+        log_error(&dev->log, "device settings can never work; waiting for a change of its configuration",
+                  KV_NOTE(&why));
     sched_link_down(dev, NX_E_CONFIG, why.text);
     tell(dev);
 }
@@ -253,7 +255,8 @@ dev_opening_done(struct nx_dev *dev)
     dev->is_failing = false;
     dev->last_seen_us = loop_wall_us(dev->engine->loop);
     dev->heard_ms = loop_now_ms(dev->engine->loop);
-    log_info(&dev->log, "device is online");
+    if (!dev->is_probe)
+        log_info(&dev->log, "device is online");
     sched_link_up(dev);
     tell(dev);
 }

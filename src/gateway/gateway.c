@@ -89,6 +89,7 @@ end_stop(void *arg)
 
     if (g->http)
         http_close(&g->http);
+    log_info(&g->log, "gateway stopped");
     g->stopped(g->stopped_arg);
 }
 
@@ -120,6 +121,8 @@ end_devices(struct gateway *g)
     }
     engine_stop(&g->engine);
 }
+
+static const char *const stop_names[] = {"", "commands", "polls", "flush", "goodbye", "broker", "devices", "done"};
 
 /* Each stage ends when its work is done, or when there is no time left. */
 static void
@@ -162,6 +165,7 @@ on_stop_tick(struct loop_timer *t, void *arg)
         return;
     }
     g->stage++;
+    log_debug(&g->log, "stopping", KV_STR("next", stop_names[g->stage]));
 }
 
 void

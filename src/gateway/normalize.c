@@ -118,10 +118,56 @@ name_number(const struct tag *tag, struct nx_value *v)
         *v = nx_value_string(e->text, strlen(e->text));
 }
 
+/* The double next to d that has at most `digits` significant decimal digits. Powers of ten up to 10^22 are exact, so
+ * the result is the one that its short decimal text reads back as. */
+static double
+round_digits(double d, int digits)
+{
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    double size = fabs(d);
+    int shift;
+
+    if (size < 1e-6 || size >= 1e15)
+        return d;
+    shift = digits - 1 - (int)floor(log10(size));
+    if (shift > 22 || shift < -22)
+        return d;
+    return shift >= 0 ? rint(d * powers[shift]) / powers[shift] : rint(d / powers[-shift]) * powers[-shift];
+}
+
+/* 21.3 of a 32-bit float is 21.299999237060547 as a double: people and JSON want the short one of the same float. */
+static double
+tidy_float(double d)
+{
+    for (int digits = 6; digits <= 9; digits++) {
+        double r = round_digits(d, digits);
+        if ((float)r == (float)d)
+            return r;
+    }
+    return d;
+}
+
+static void
+tidy(const struct tag *tag, struct nx_value *v)
+{
+    if (v->type == NX_TYPE_DOUBLE && tag->data_type == NX_DT_FLOAT32)
+        v->d = tidy_float(v->d);
+}
+
+static void
+scale(const struct tag *tag, struct nx_value *v)
+{
+    double d;
+
+    tidy(tag, v);
+    if (tag->is_scaled && is_number(tag->data_type) && value_as_double(v, &d))
+        *v = nx_value_double(round_digits(d * tag->scale_factor + tag->offset, 15));
+}
+
 void
 normalize(const struct tag *tag, struct nx_value *v, uint16_t *quality)
 {
-    double d;
 
     if (nx_quality_is_bad(*quality) || v->type == NX_TYPE_NONE) {
         *v = nx_value_none();
@@ -134,8 +180,7 @@ normalize(const struct tag *tag, struct nx_value *v, uint16_t *quality)
         if (v->type == NX_TYPE_STRING)
             return;
     }
-    if (tag->is_scaled && is_number(tag->data_type) && value_as_double(v, &d))
-        *v = nx_value_double(d * tag->scale_factor + tag->offset);
+    scale(tag, v);
     if (v->type == NX_TYPE_DOUBLE && !isfinite(v->d)) {
         *v = nx_value_none();
         *quality = NX_Q_SENSOR_FAILURE;

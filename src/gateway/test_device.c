@@ -69,6 +69,9 @@ static const struct advice advices[] = {
     {STEP_READ, NX_E_OFFLINE,
      "The gateway answers but the unit behind it does not. Check the unit id (slave_id) and "
      "the serial line."},
+    {STEP_READ, NX_E_CLOSED,
+     "The device closed the connection when it was asked: it speaks another protocol, or does "
+     "not allow this machine."},
     {STEP_READ, NX_E_ADDRESS,
      "The device has no such address. Compare register type and address with its manual; "
      "addresses may start at 0 or at 1."},
