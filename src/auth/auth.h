@@ -1,7 +1,7 @@
 /* auth.h -- passwords, sessions, tokens. No storage of its own: what must survive is handed to the caller.
  *
  * Passwords: argon2id (RFC 9106), m = 19456 KiB, t = 2, p = 1; at most two hashes run at a time. Tokens: JWT of our own
- * key, EdDSA or RS256 through cjose/OpenSSL, rules of RFC 8725. Sessions and refresh tokens are opaque 256-bit random
+ * key, ES256 through cjose, rules of RFC 8725. Sessions and refresh tokens are opaque 256-bit random
  * numbers, stored hashed (SHA-256). Any thread unless said. */
 #ifndef AUTH_AUTH_H
 #define AUTH_AUTH_H
@@ -21,12 +21,12 @@ NX_MUST_CHECK enum nx_err auth_password_hash(const char *password, char out[AUTH
 bool auth_password_verify(const char *hash, const char *password);
 
 /* --- random secrets --- */
-#define AUTH_TOKEN_CAP 48
+#define AUTH_TOKEN_CAP  48
 #define AUTH_DIGEST_CAP 65
-void auth_random_token(char out[AUTH_TOKEN_CAP]);            /* 256 bits, base64url */
-void auth_setup_code(char out[16]);                          /* "XXXX-XXXX-XXX", without look-alikes */
+void auth_random_token(char out[AUTH_TOKEN_CAP]);               /* 256 bits, base64url */
+void auth_setup_code(char out[16]);                             /* "XXXX-XXXX-XXX", without look-alikes */
 void auth_digest(const char *token, char out[AUTH_DIGEST_CAP]); /* SHA-256 as hex: what is stored */
-bool auth_secret_eq(const char *a, const char *b);           /* constant time */
+bool auth_secret_eq(const char *a, const char *b);              /* constant time */
 /* CSRF token bound to a session: HMAC-SHA-256 of it. */
 void auth_csrf_token(const char *session_token, const char *key, char out[AUTH_DIGEST_CAP]);
 

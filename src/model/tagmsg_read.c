@@ -577,7 +577,7 @@ read_member(struct parser *ps)
         return fail(ps, "':'");
     skip_space(ps);
     for (size_t i = 0; i < MEM_COUNT(members); i++) {
-        if (members[i].len == key.len && memcmp(members[i].key, key.p, key.len) == 0)
+        if (slice_eq(key, slice(members[i].key, members[i].len)))
             return members[i].read(ps);
     }
     return skip_value(ps, 1);
