@@ -149,7 +149,7 @@ put_config(struct wbuf *w, const char *dir, uint16_t port)
                 "max_inflight_messages 0\n"
                 "max_queued_messages 0\n"
                 "max_queued_bytes 268435456\n"
-                "message_size_limit 16777216\n"
+                "max_packet_size 16777216\n"
                 "persistent_client_expiration 14d\n"
                 "persistence false\n"
                 "set_tcp_nodelay true\n"
