@@ -92,7 +92,7 @@ def set_up(page: Page, code: str) -> None:
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Repeat password").fill(PASSWORD)
     page.get_by_role("button", name="Create administrator").click()
-    expect(page.get_by_role("heading", name="Devices")).to_be_visible()
+    expect(page.get_by_role("heading", name="Devices", exact=True)).to_be_visible()
 
 
 def log_in(page: Page) -> None:
@@ -100,7 +100,7 @@ def log_in(page: Page) -> None:
     page.get_by_label("User name").fill("admin")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("heading", name="Devices")).to_be_visible()
+    expect(page.get_by_role("heading", name="Devices", exact=True)).to_be_visible()
 
 
 def device_body(plant: Plant, device_id: str = "mixer-01") -> dict:

@@ -103,7 +103,7 @@ def test_from_the_setup_code_to_a_write_that_the_device_gets(page, served, plant
     counted = page.get_by_text(re.compile(r"^[\d,]+ values"))
     before = int(re.sub(r"\D.*", "", counted.inner_text().replace(",", "")))
     wait_until(lambda: int(re.sub(r"\D.*", "", counted.inner_text().replace(",", ""))) > before, 20, "values arriving in the trend")
-    page.get_by_text("As table").click()
+    page.get_by_role("switch", name="As table").check()
     rows = page.get_by_role("region", name="As table").get_by_role("row")
     wait_until(lambda: rows.count() > 5, 20, "rows in the table of the trend")
 
@@ -139,7 +139,7 @@ def test_mistakes_name_their_place_and_remedy(page, served, plant):
     expect(page.get_by_role("alert").first).to_contain_text("What helps")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("heading", name="Tags")).to_be_visible()  # where the visitor wanted to go
+    expect(page.get_by_role("heading", name="Tags", exact=True)).to_be_visible()  # where the visitor wanted to go
 
     # A taken id, an address that is none.
     page.goto("/devices/new")
@@ -191,7 +191,7 @@ def test_german_and_night_are_kept(open_page, served):
     page.get_by_role("button", name="Darstellung und Sprache").click()
     page.get_by_text("Nacht").click()
     page.get_by_text("English").click()
-    expect(page.get_by_role("heading", name="Devices")).to_be_visible()
+    expect(page.get_by_role("heading", name="Devices", exact=True)).to_be_visible()
     page.reload()
-    expect(page.get_by_role("heading", name="Devices")).to_be_visible()
+    expect(page.get_by_role("heading", name="Devices", exact=True)).to_be_visible()
     assert page.locator("html").get_attribute("data-mantine-color-scheme") == "dark"

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatAge, formatMs, formatNumber, formatScalar, parseDuration, qualityKind, qualityReason } from './format';
+import { formatAge, formatDateTime, formatMs, formatNumber, formatScalar, parseDuration, qualityKind, qualityReason } from './format';
 
 describe('format', () => {
   it.each([
@@ -56,6 +56,12 @@ describe('format', () => {
     ['1 d', null],
     ['', null],
   ])('duration %s', (text, ms) => expect(parseDuration(text)).toBe(ms));
+
+  it('writes times of the day in 24 hours', () => {
+    const t = new Date(2026, 10, 3, 20, 5, 9).getTime();
+    expect(formatDateTime(t, 'en')).toBe('2026-11-03 20:05:09');
+    expect(formatDateTime(t, 'de')).toBe('03.11.26, 20:05:09');
+  });
 
   it('shows switches in words and nothing as a dash', () => {
     const words = { on: 'On', off: 'Off' };

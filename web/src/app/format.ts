@@ -79,8 +79,11 @@ export function formatClock(t: number): string {
   return `${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
 }
 
+/** ISO order in English, where the order of day and month is anybody's guess; otherwise as the language writes it. */
 export function formatDateTime(t: number, language: string): string {
-  return new Date(t).toLocaleString(language, { dateStyle: 'short', timeStyle: 'medium' });
+  const d = new Date(t);
+  if (!language.startsWith('en')) return d.toLocaleString(language, { dateStyle: 'short', timeStyle: 'medium' });
+  return `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${formatClock(t)}`;
 }
 
 const DURATION = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)$/;
