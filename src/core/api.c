@@ -81,9 +81,9 @@ api_fail(struct http_req *req, enum nx_err err, const struct nx_note *why, const
         http_respond_err(req, err, NULL, why);
         return;
     }
-    problem.detail = why->text;
     problem.errors = json_array();
     json_array_append_new(problem.errors, api_field_error(why, strip));
+    problem.detail = json_string_value(json_object_get(json_array_get(problem.errors, 0), "detail"));
     problem.fixes[0] = "Correct the members listed in errors and send the request again.";
     http_respond_problem(req, &problem);
 }
