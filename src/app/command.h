@@ -30,7 +30,7 @@ struct option_spec {
     const char *name;   /* "data" */
     const char **value; /* where the text goes; for a flag a non-NULL text when given */
     bool is_flag;
-    const char ***list; /* repeated option: grows a NULL-terminated list (kept until exit); value is ignored */
+    const char ***list; /* repeated option: grows a NULL-terminated list (free() it); value is ignored */
 };
 /* Reads options; the rest (operands) is moved to argv[1..] and *argc adjusted. false: a message with a near miss was
  * printed. specs ends with name NULL. */

@@ -140,6 +140,21 @@ sample(const char *name)
     return EXIT_NOT_FOUND;
 }
 
+static int
+run_verb(const char *verb, const char *operand, const struct conf_source *src)
+{
+    if (strcmp(verb, "check") == 0)
+        return check(operand);
+    if (strcmp(verb, "explain") == 0)
+        return explain(operand, src);
+    if (strcmp(verb, "sample") == 0)
+        return sample(operand);
+    (void)fprintf(stderr, "usage: nexus config check FILE\n"
+                          "       nexus config explain KEY [--config FILE] [--set KEY=VALUE]...\n"
+                          "       nexus config sample gateway|ingest|core\n");
+    return EXIT_USAGE;
+}
+
 int
 command_config(int argc, char **argv)
 {
@@ -148,14 +163,8 @@ command_config(int argc, char **argv)
 
     if (!options_read(&argc, argv, specs))
         return EXIT_USAGE;
-    if (argc == 3 && strcmp(argv[1], "check") == 0)
-        return check(argv[2]);
-    if (argc == 3 && strcmp(argv[1], "explain") == 0)
-        return explain(argv[2], &(struct conf_source){.path = config, .overrides = sets});
-    if (argc == 3 && strcmp(argv[1], "sample") == 0)
-        return sample(argv[2]);
-    (void)fprintf(stderr, "usage: nexus config check FILE\n"
-                          "       nexus config explain KEY [--config FILE] [--set KEY=VALUE]...\n"
-                          "       nexus config sample gateway|ingest|core\n");
-    return EXIT_USAGE;
+    int code =
+        run_verb(argc == 3 ? argv[1] : "", argv[argc - 1], &(struct conf_source){.path = config, .overrides = sets});
+    free(sets);
+    return code;
 }

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define REPEATS_EVERY_MS 5000
@@ -81,5 +82,6 @@ role_run(const struct role *role, int argc, char **argv)
     }
     loop_free(&r.loop);
     log_flush_repeats();
+    free(sets);
     return exit_code_of(err);
 }

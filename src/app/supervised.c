@@ -18,6 +18,7 @@ command_supervised(int argc, char **argv)
         (void)fprintf(stderr, "usage: nexus supervised PROGRAM ARG...\n");
         return EXIT_USAGE;
     }
+    (void)setpgid(0, 0); /* Ctrl-C reaches the supervisor alone, which stops its children in order */
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() == 1) /* the supervisor died before we asked */
         return EXIT_FAILED;

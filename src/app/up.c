@@ -27,6 +27,8 @@
 #define GATEWAY_PORT     8081
 #define INGEST_PORT      8082
 #define REPEATS_EVERY_MS 5000
+#define DEMO_PORT        15020
+#define DEMO_MACHINES    10
 
 enum { CHILD_GATEWAY, CHILD_INGEST, CHILD_CORE, CHILD_SIM, CHILD_BROKER, CHILD_COUNT };
 
@@ -36,7 +38,7 @@ struct up {
     const char *config, *bind;
     char data[PATH_MAX];
     bool is_demo, is_stopping;
-    uint16_t http_port, gateway_port, ingest_port;
+    uint16_t http_port, gateway_port, ingest_port, demo_port;
     struct broker_info broker;
     char devices_path[PATH_MAX + 32];
     int lock_fd;
@@ -197,6 +199,13 @@ set_port(struct child *c, const char *key, uint16_t port)
     child_arg(c, "%s=%u", key, port);
 }
 
+/* One log stream: readable on a terminal, JSON into a file or a pipe. */
+static const char *
+log_format(void)
+{
+    return isatty(STDERR_FILENO) ? "text" : "json";
+}
+
 static void
 begin_role(struct up *u, struct child *c, const char *name)
 {
@@ -208,6 +217,8 @@ begin_role(struct up *u, struct child *c, const char *name)
     if (u->config) {
         child_arg(c, "--config");
         child_arg(c, "%s", u->config);
+    } else {
+        set(c, "logging.format", log_format());
     }
     (void)snprintf(text, sizeof text, "mqtt://127.0.0.1:%u", u->broker.port);
     set(c, "mqtt.broker_url", text);
@@ -257,6 +268,8 @@ make_children(struct up *u)
     child_init(sim, u->loop, "sim", u->exe);
     child_arg(sim, "%s", u->exe);
     child_arg(sim, "sim");
+    child_arg(sim, "--port");
+    child_arg(sim, "%u", u->demo_port);
     child_arg(sim, "--devices-file");
     child_arg(sim, "%s", u->devices_path);
 }
@@ -324,6 +337,42 @@ choose_ports(struct up *u, const char *port_text, struct nx_note *why)
     return NX_OK;
 }
 
+static bool
+are_free(uint16_t first, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (broker_free_port((uint16_t)(first + i)) != first + i)
+            return false;
+    }
+    return true;
+}
+
+/* The ports of the simulated machines stay the same from start to start: the devices in the store point to them. */
+static enum nx_err
+choose_demo_ports(struct up *u, struct nx_note *why)
+{
+    char *path = mem_printf("%s/demo/port", u->data), *text = NULL, fresh[16];
+    uint64_t port = DEMO_PORT;
+    enum nx_err err = NX_OK;
+
+    if (file_read(path, sizeof fresh, &text, NULL, NULL) == NX_OK && num_u64(slice_str(text), &port) && port < 65000) {
+        if (!are_free((uint16_t)port, DEMO_MACHINES))
+            err =
+                nx_fail(why, NX_E_CONFLICT, "the demo plant needs the ports %u to %u of this machine and one is in use",
+                        (unsigned)port, (unsigned)port + DEMO_MACHINES - 1);
+    } else {
+        port = DEMO_PORT;
+        while (port < 60000 && !are_free((uint16_t)port, DEMO_MACHINES))
+            port += DEMO_MACHINES;
+        (void)snprintf(fresh, sizeof fresh, "%u", (unsigned)port);
+        err = file_write(path, slice_str(fresh), 0600, why);
+    }
+    u->demo_port = (uint16_t)port;
+    free(text);
+    free(path);
+    return err;
+}
+
 static enum nx_err
 find_devices(struct up *u, const char *config_dir, struct nx_note *why)
 {
@@ -333,6 +382,7 @@ find_devices(struct up *u, const char *config_dir, struct nx_note *why)
         if (err != NX_OK)
             return err;
         (void)snprintf(u->devices_path, sizeof u->devices_path, "%s/demo/devices.yaml", u->data);
+        return choose_demo_ports(u, why);
     } else if (config_dir) {
         (void)snprintf(u->devices_path, sizeof u->devices_path, "%s/devices.yaml", config_dir);
     }
@@ -430,7 +480,7 @@ command_up(int argc, char **argv)
     if (code == EXIT_OK) {
         u->is_demo = demo != NULL;
         (void)signal(SIGPIPE, SIG_IGN);
-        (void)!log_init(&(struct log_conf){.service = "up"}, &why);
+        (void)!log_init(&(struct log_conf){.service = "up", .format = log_format()}, &why);
         enum nx_err err = prepare(u, data, config_dir, port, &why);
         if (err == NX_OK)
             run(u);
