@@ -76,11 +76,11 @@ conn_accept(struct http_server *s, int fd, const char *peer)
         .opaque = c,
     });
     c->is_adopting = false;
-    if (!wsi || c->is_dead) {
+    /* A refused one may have been destroyed already, may be destroyed later, or may never have come to life. */
+    if (c->is_dead || (!wsi && !c->wsi))
         free_conn(c);
-        return;
-    }
-    c->wsi = wsi;
+    else if (wsi)
+        c->wsi = wsi;
 }
 
 static int
@@ -284,6 +284,7 @@ conn_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, voi
     if (!c)
         return 0;
     c->server->again = true;
+    c->wsi = wsi;
     switch (reason) {
     case LWS_CALLBACK_WSI_DESTROY:
         lws_set_opaque_user_data(wsi, NULL);
@@ -294,7 +295,6 @@ conn_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, voi
             ws_closed(c);
         return on_closed(c);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        c->wsi = wsi;
         return on_upgrade(c);
     case LWS_CALLBACK_HTTP:
     case LWS_CALLBACK_HTTP_BODY:
@@ -303,7 +303,6 @@ conn_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, voi
     case LWS_CALLBACK_ESTABLISHED:
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_SERVER_WRITEABLE:
-        c->wsi = wsi;
         return on_event(c, reason, slice(in, len));
     default:
         return 0;

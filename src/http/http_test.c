@@ -6,6 +6,9 @@
 #include "loop/loop.h"
 
 #include <arpa/inet.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -1119,6 +1122,96 @@ test_websocket_refusals(void **state)
     stop(&f);
 }
 
+/* --- TLS --- */
+
+static void
+make_certificate(const char *cert_path, const char *key_path)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *cert = X509_new();
+    FILE *f = fopen(cert_path, "w");
+
+    X509_set_version(cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -60);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_set_pubkey(cert, key);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const uint8_t *)"localhost", -1, -1,
+                               0);
+    X509_set_issuer_name(cert, X509_get_subject_name(cert));
+    assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+    assert_int_equal(PEM_write_X509(f, cert), 1);
+    fclose(f);
+    f = fopen(key_path, "w");
+    assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
+    fclose(f);
+    X509_free(cert);
+    EVP_PKEY_free(key);
+}
+
+/* Reads until the server closes; free() it. */
+static char *
+tls_ask(SSL *ssl, const char *request)
+{
+    struct wbuf all = wbuf_init(0);
+    char part[16384];
+    int n;
+
+    assert_int_equal(SSL_write(ssl, request, (int)strlen(request)), strlen(request));
+    while ((n = SSL_read(ssl, part, sizeof part)) > 0)
+        wbuf_bytes(&all, part, (size_t)n);
+    return wbuf_take(&all, NULL);
+}
+
+static char *
+tls_dial_and_ask(const struct fixture *f, SSL_CTX *ctx, const char *request)
+{
+    int fd = dial(f, 0);
+    SSL *ssl = SSL_new(ctx);
+
+    SSL_set_fd(ssl, fd);
+    assert_int_equal(SSL_connect(ssl), 1);
+    char *answer = tls_ask(ssl, request);
+    SSL_free(ssl);
+    close(fd);
+    return answer;
+}
+
+static void
+test_tls(void **state)
+{
+    static const char CERT[] = "/tmp/nx-http-test-cert.pem", KEY[] = "/tmp/nx-http-test-key.pem";
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    struct fixture f;
+
+    (void)state;
+    make_certificate(CERT, KEY);
+    start_with(&f, (struct http_conf){.cert_file = CERT, .key_file = KEY});
+    char *answer = tls_dial_and_ask(&f, ctx, "GET /api/hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_non_null(strstr(answer, "HTTP/1.1 200 OK"));
+    assert_non_null(strstr(answer, "Strict-Transport-Security"));
+    assert_non_null(strstr(answer, "{\"hello\":\"world\"}"));
+    free(answer);
+    answer = tls_dial_and_ask(&f, ctx, "GET /api/big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_non_null(strstr(answer, "00299999\n"));
+    free(answer);
+    /* plain HTTP to a TLS port, and old versions, fail without harm */
+    struct reply r = get(&f, "/api/hello");
+    assert_int_not_equal(r.status, 200);
+    free_reply(&r);
+    SSL_CTX_set_max_proto_version(ctx, TLS1_1_VERSION);
+    int fd = dial(&f, 0);
+    SSL *ssl = SSL_new(ctx);
+    SSL_set_fd(ssl, fd);
+    assert_int_not_equal(SSL_connect(ssl), 1);
+    SSL_free(ssl);
+    close(fd);
+    SSL_CTX_free(ctx);
+    stop(&f);
+    unlink(CERT);
+    unlink(KEY);
+}
+
 /* --- opening --- */
 
 static void
@@ -1207,6 +1300,7 @@ main(void)
         cmocka_unit_test(test_traversal),
         cmocka_unit_test(test_websocket),
         cmocka_unit_test(test_websocket_refusals),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_open_errors),
         cmocka_unit_test(test_health),
         cmocka_unit_test(test_connection_limit),
