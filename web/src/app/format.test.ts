@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { formatAge, formatDateTime, formatMs, formatNumber, formatScalar, parseDuration, qualityKind, qualityReason } from './format';
+import {
+  formatAge,
+  formatDateTime,
+  formatMs,
+  formatNumber,
+  formatScalar,
+  parseDuration,
+  qualityKind,
+  qualityReason,
+} from './format';
 
 describe('format', () => {
   it.each([

@@ -90,7 +90,7 @@ function DeviceView({ device }: { device: Device }) {
         size="lg"
         closeButtonProps={{ 'aria-label': t('action.close') }}
       >
-        <TestPanel run={() => testDevice(device.id)} hint={t('test.hint_stored')} />
+        <TestPanel run={() => testDevice(device.id)} hint={t('test.hint_stored')} isBare />
       </Modal>
       {dialog === 'delete' && <DeleteDialog device={device} onClose={close} />}
     </Page>

@@ -12,15 +12,17 @@ interface Props {
   /** Answers null when there is nothing valid to test. */
   run: () => Promise<TestResult | null>;
   hint: string;
+  /** Inside a dialog, which has the title and the frame already. */
+  isBare?: boolean;
 }
 
-export function TestPanel({ run, hint }: Props) {
+export function TestPanel({ run, hint, isBare = false }: Props) {
   const { t } = useTranslation();
   const test = useMutation({ mutationFn: run });
   return (
-    <section className={classes['panel']} aria-label={t('test.label')}>
+    <section className={isBare ? undefined : classes['panel']} aria-label={t('test.label')}>
       <div className={classes['head']}>
-        <Title order={2}>{t('test.label')}</Title>
+        {isBare ? <span /> : <Title order={2}>{t('test.label')}</Title>}
         <Button
           variant="default"
           leftSection={<IconPlugConnected size={16} />}

@@ -23,6 +23,7 @@ import {
   isReadOnly,
   REGISTER_TYPES,
   settingsOf,
+  tableOfAddress,
   type TagFields,
 } from './tagFields';
 
@@ -98,7 +99,14 @@ export function TagForm({ device, tag, onClose }: Props) {
               {...field('address')}
               placeholder={t('tag.address_example')}
               classNames={{ input: 'nx-mono' }}
-              {...form.register('address', { required })}
+              {...form.register('address', {
+                required,
+                validate: (address, fields) => {
+                  const named = tableOfAddress(address);
+                  if (!named || named === fields.register_type) return true;
+                  return t('tag.address_table', { table: t(`tag.table.${named}`) });
+                },
+              })}
             />
             {isBit(table) ? (
               <Select label={t('tag.data_type')} data={['bool']} value="bool" readOnly />

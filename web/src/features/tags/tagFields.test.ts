@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Tag } from '../../api/gen/model';
-import { emptyTag, fieldsOfTag, settingsOf, writeFault } from './tagFields';
+import { emptyTag, fieldsOfTag, settingsOf, tableOfAddress, writeFault } from './tagFields';
 
 const stored: Tag = {
   device_id: 'd',
@@ -70,5 +70,24 @@ describe('tag form', () => {
     expect(writeFault(stored, 100.1)).toEqual({ key: 'write.above', limit: 100 });
     expect(writeFault(stored, -1)).toEqual({ key: 'write.below', limit: 0 });
     expect(writeFault(stored, Number.NaN)).toEqual({ key: 'write.not_a_number' });
+  });
+
+  it.each([
+    ['holding:100', 'holding_register'],
+    ['hr0x10', 'holding_register'],
+    ['input:7', 'input_register'],
+    ['coil:0', 'coil'],
+    ['di5', 'discrete_input'],
+    ['40001', 'holding_register'],
+    ['300010', 'input_register'],
+    ['00001', 'coil'],
+    ['100', undefined],
+    ['', undefined],
+  ])('knows the table of %s', (address, table) => expect(tableOfAddress(address)).toBe(table));
+
+  it('leaves the table to the address where it was left to it', () => {
+    const tag = { ...stored, register_type: undefined, address: 'input:7', access_mode: 'read' as const };
+    expect(fieldsOfTag(tag).register_type).toBe('input_register');
+    expect(settingsOf(fieldsOfTag(tag), tag).register_type).toBeUndefined();
   });
 });

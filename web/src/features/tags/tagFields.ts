@@ -61,12 +61,38 @@ export const emptyTag: TagFields = {
   enabled: true,
 };
 
+const PREFIXES: Record<string, RegisterType> = {
+  holding: 'holding_register',
+  hr: 'holding_register',
+  input: 'input_register',
+  ir: 'input_register',
+  coil: 'coil',
+  c: 'coil',
+  discrete: 'discrete_input',
+  di: 'discrete_input',
+};
+const MODICON: Record<string, RegisterType> = {
+  '0': 'coil',
+  '1': 'discrete_input',
+  '3': 'input_register',
+  '4': 'holding_register',
+};
+
+/** The table that an address names by itself (`holding:100`, `hr100`, 40001); undefined when it does not. */
+export function tableOfAddress(address: string): RegisterType | undefined {
+  const text = address.trim().toLowerCase();
+  const named = /^([a-z]+):?(?:0x)?[0-9a-f]+/.exec(text);
+  if (named) return PREFIXES[named[1] ?? ''];
+  const modicon = /^([0134])\d{4,5}(?:\.\d+)?$/.exec(text);
+  return modicon ? MODICON[modicon[1] ?? ''] : undefined;
+}
+
 export function fieldsOfTag(tag: Tag): TagFields {
   return {
     ...emptyTag,
     id: tag.id,
     name: tag.name ?? '',
-    register_type: tag.register_type ?? 'holding_register',
+    register_type: tag.register_type ?? tableOfAddress(tag.address ?? '') ?? 'holding_register',
     address: tag.address ?? '',
     data_type: tag.data_type ?? 'uint16',
     byte_order: tag.byte_order ?? 'ABCD',
@@ -98,13 +124,15 @@ const number = (n: Num): number | undefined => (n === '' ? undefined : Number(n)
 export function settingsOf(fields: TagFields, kept?: Tag): TagSettings {
   const rest: Partial<Tag> = { ...kept };
   for (const key of notSettings) delete rest[key];
+  const isInAddress =
+    kept !== undefined && kept.register_type === undefined && tableOfAddress(fields.address) !== undefined;
   const bit = isBit(fields.register_type);
   const isNumber = !bit && fields.data_type !== 'string' && fields.data_type !== 'bool';
   return {
     ...rest,
     id: fields.id.trim(),
     name: text(fields.name),
-    register_type: fields.register_type,
+    register_type: isInAddress ? undefined : fields.register_type,
     address: fields.address.trim(),
     data_type: bit ? 'bool' : fields.data_type,
     byte_order: !bit && hasByteOrder(fields.data_type) && fields.byte_order !== 'ABCD' ? fields.byte_order : undefined,

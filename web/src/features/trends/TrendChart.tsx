@@ -93,7 +93,7 @@ export function TrendChart({ pens, columns, from, to, height, label, onZoom, onC
       font,
       grid: i === 0 ? grid : { show: false },
       ticks: grid,
-      size: 62,
+      size: (_, values) => 22 + 7 * Math.max(3, ...(values ?? []).map((v) => v.length)),
       label: units[i] || undefined,
       labelFont: font,
       labelSize: units[i] ? 18 : 0,
