@@ -178,6 +178,26 @@ def test_edit_and_delete(page, served, plant):
     expect(page.get_by_text("No devices yet")).to_be_visible()
 
 
+def test_two_engineers_do_not_overwrite_each_other(page, served, plant):
+    api = served.log_in()
+    api.post("/api/v1/devices", device_body(plant))
+    log_in(page)
+    page.goto("/devices/mixer-01/edit")
+    page.get_by_label("Description").fill("mine")
+    stored = api.get("/api/v1/devices/mixer-01")
+    api.request("PATCH", "/api/v1/devices/mixer-01", 200, json={"description": "theirs"},
+                headers={"If-Match": stored["etag"], "Content-Type": "application/merge-patch+json"})
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("What helps")
+    assert api.get("/api/v1/devices/mixer-01")["description"] == "theirs"
+    page.get_by_role("button", name="Load again").click()
+    expect(page.get_by_label("Description")).to_have_value("theirs")
+    page.get_by_label("Description").fill("both")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Mixer 1")).to_be_visible()
+    assert api.get("/api/v1/devices/mixer-01")["description"] == "both"
+
+
 def test_german_and_night_are_kept(open_page, served):
     page = open_page(locale="de-DE")
     page.goto("/")

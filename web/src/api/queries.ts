@@ -41,8 +41,10 @@ export const meQuery = queryOptions({
   retry: false,
 });
 
+/** Devices also appear and go by other hands; their states come live. */
 export const devicesQuery = queryOptions({
   queryKey: ['devices'],
+  refetchInterval: 30_000,
   queryFn: ({ signal }): Promise<Listing<Device>> =>
     allPages((cursor) => listDevices({ limit: PAGE, cursor }, { signal })),
 });

@@ -7,6 +7,7 @@ import { useForm } from 'react-hook-form';
 import { useTranslation } from 'react-i18next';
 import { createDevice, replaceDevice, testDeviceSettings } from '../../api/gen/client';
 import type { Device } from '../../api/gen/model';
+import { isStatus } from '../../api/problem';
 import { deviceQuery } from '../../api/queries';
 import { parseDuration } from '../../app/format';
 import { notifyDone } from '../../app/notify';
@@ -33,15 +34,27 @@ export function EditDevicePage() {
   const { t } = useTranslation();
   const { deviceId } = editRoute.useParams();
   const device = useQuery({ ...deviceQuery(deviceId), staleTime: 0, refetchOnWindowFocus: false });
+  const [round, setRound] = useState(0);
+  const reload = async () => {
+    await device.refetch();
+    setRound(round + 1);
+  };
   return (
     <Page title={t('device.edit_title', { id: deviceId })} scroll>
       {device.error && <ProblemPanel error={device.error} onRetry={() => void device.refetch()} />}
-      {device.data && <DeviceForm key={device.data.etag} device={device.data} />}
+      {device.data && <DeviceForm key={round} stored={device.data} onReload={() => void reload()} />}
     </Page>
   );
 }
 
-function DeviceForm({ device }: { device?: Device }) {
+interface FormProps {
+  stored?: Device;
+  onReload?: () => void;
+}
+
+function DeviceForm({ stored, onReload }: FormProps) {
+  // The version that was on the screen when editing began: a newer one must not slip under what is typed.
+  const [device] = useState(stored);
   const { t } = useTranslation();
   const navigate = useNavigate();
   const client = useQueryClient();
@@ -156,7 +169,13 @@ function DeviceForm({ device }: { device?: Device }) {
           </SimpleGrid>
         </fieldset>
         <SwitchField form={form} name="enabled" label={t('device.enabled')} />
-        {save.error && <ProblemPanel error={save.error} hideFields={areFieldsMarked} />}
+        {save.error && (
+          <ProblemPanel
+            error={save.error}
+            hideFields={areFieldsMarked}
+            onRetry={isStatus(save.error, 412) ? onReload : undefined}
+          />
+        )}
         <Group justify="flex-end">
           <Button
             variant="default"

@@ -33,7 +33,9 @@ interface Props {
   onClose: () => void;
 }
 
-export function TagForm({ device, tag, onClose }: Props) {
+export function TagForm({ device, tag: stored, onClose }: Props) {
+  // The version that was on the screen when editing began: a newer one must not slip under what is typed.
+  const [tag] = useState(stored);
   const { t } = useTranslation();
   const client = useQueryClient();
   const [areFieldsMarked, setFieldsMarked] = useState(false);
