@@ -2,7 +2,11 @@
  *
  * A route is a row: method, path pattern, handler, where it runs. Loop handlers answer at once or later; worker
  * handlers run on the worker pool as plain synchronous code (databases, passwords). Every request ends in exactly one
- * response; a handler that forgets gets 500. Bounded: header and body size, connections, time for a request. */
+ * response; a handler that forgets gets 500. Bounded: headers (16 KiB), body (by route), connections, queues, time.
+ *
+ * A client that ends its side while a handler works counts as gone. The path and the query come decoded ('+' is a space
+ * in both: encode it). A request with a body that is pipelined behind another one gets 503 and the connection closes.
+ */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
 
@@ -39,7 +43,8 @@ typedef bool http_guard(struct http_req *req, const struct http_route *route, vo
 
 struct http_ws_ops {
     const char *path, *subprotocol;
-    /* Loop thread. Returns the connection's state, or NULL to refuse (403). req lives during the call. */
+    /* Loop thread. Returns the connection's state, or NULL to refuse (403, or what it has answered by req). req lives
+     * during the call. */
     void *(*on_open)(struct http_ws *ws, struct http_req *req, void *arg);
     void (*on_message)(struct http_ws *ws, void *state, struct slice text);
     void (*on_drained)(struct http_ws *ws, void *state); /* all queued frames have left; may be NULL */
@@ -66,7 +71,9 @@ struct http_conf {
 NX_MUST_CHECK enum nx_err http_open(struct http_server **out, struct loop *loop, const struct http_conf *conf,
                                     struct nx_note *why);
 uint16_t http_port(const struct http_server *s);
-/* Stops accepting, gives requests under way up to 2 s, closes. *s is NULL on return. Call before loop_free(). */
+/* Stops accepting, ends held requests with 503, gives the others up to 2 s, closes; then waits for worker handlers,
+ * whose streams fail by now. Blocks that long. Never in a handler or callback of the server (use loop_defer()). *s is
+ * NULL on return, no handler runs afterwards. Call before loop_free(). */
 void http_close(struct http_server **s);
 
 /* --- the request (valid until answered) --- */
@@ -74,9 +81,10 @@ enum http_method http_method_of(const struct http_req *req);
 const char *http_path(const struct http_req *req);
 const char *http_param(const struct http_req *req, const char *name); /* of the pattern, URL-decoded; NULL if none */
 const char *http_query(const struct http_req *req, const char *name); /* first, URL-decoded; NULL if absent */
-const char *http_header(const struct http_req *req, const char *lower_case_name); /* NULL if absent */
-const char *http_cookie(const struct http_req *req, const char *name);            /* NULL if absent */
-const char *http_peer(const struct http_req *req);                                /* address as text */
+/* NULL if absent. Standard headers, and of others those listed in request.c (x-request-id, x-csrf-token ...). */
+const char *http_header(const struct http_req *req, const char *lower_case_name);
+const char *http_cookie(const struct http_req *req, const char *name); /* NULL if absent */
+const char *http_peer(const struct http_req *req);                     /* address as text */
 bool http_is_tls(const struct http_req *req);
 const char *http_request_id(const struct http_req *req); /* X-Request-Id, made when absent */
 struct slice http_body(const struct http_req *req);
@@ -98,7 +106,8 @@ void http_respond_buf(struct http_req *req, int status, const char *content_type
 void http_respond_json(struct http_req *req, int status, json_t *json); /* steals the reference */
 void http_respond_empty(struct http_req *req, int status);
 /* Keeps a loop handler's request open: it is answered later from the loop thread. on_gone runs when the client has
- * gone before that; the request must not be touched afterwards. */
+ * gone before that, when request_timeout_ms is over (504) or the server closes (503); the request must not be touched
+ * afterwards. */
 void http_hold(struct http_req *req, void (*on_gone)(void *arg), void *arg);
 /* Streams: begin with a status, then chunks from a worker handler (blocks while the client is slow; false: gone), end.
  */
@@ -123,7 +132,7 @@ void http_respond_problem(struct http_req *req, const struct http_problem *probl
 void http_respond_err(struct http_req *req, enum nx_err err, const char *code, const struct nx_note *why);
 
 /* --- WebSocket (loop thread) --- */
-/* Queues one text frame (copies). false when the connection is closing. */
+/* Queues one text frame (copies). false when the connection is closing; past 16 MiB queued it is closed with 1008. */
 bool http_ws_send(struct http_ws *ws, struct slice text);
 size_t http_ws_pending(const struct http_ws *ws); /* bytes queued */
 void http_ws_close(struct http_ws *ws, uint16_t code, const char *reason);

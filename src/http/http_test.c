@@ -541,6 +541,7 @@ test_hello(void **state)
     assert_string_equal(header_of(&r, "\nX-Content-Type-Options"), "nosniff");
     assert_string_equal(header_of(&r, "\nCache-Control"), "no-store");
     assert_int_equal(strlen(header_of(&r, "\nX-Request-Id")), 32);
+    assert_int_equal(strlen(header_of(&r, "\nDate")), 29);
     free_reply(&r);
     r = ask(&f, "HEAD /api/hello HTTP/1.1\r\nHost: x\r\nX-Request-Id: abc-1\r\n\r\n");
     assert_int_equal(r.status, 200);

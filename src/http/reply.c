@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <time.h>
 
 /* --- headers --- */
 
@@ -93,11 +94,24 @@ add_framing(struct http_req *req)
         reply_add_header(req, "Connection", "keep-alive");
 }
 
+static void
+add_date(struct http_req *req)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+    char text[40];
+
+    /* Names of days and months do not follow a locale: the program never sets one. */
+    if (gmtime_r(&now, &tm) && strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm))
+        default_header(req, "Date", text);
+}
+
 void
 reply_finish_head(struct http_req *req)
 {
     struct http_pair *pair;
 
+    add_date(req);
     default_header(req, "Cache-Control", "no-store");
     default_header(req, "X-Request-Id", req->id ? req->id : "-");
     add_security_headers(req);

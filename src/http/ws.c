@@ -42,8 +42,6 @@ check_upgrade(struct http_req *req, const struct http_ws_ops *ops)
 static int
 refuse(struct conn *c)
 {
-    c->req->must_close = true;
-    reply_finish_head(c->req);
     return reply_write(c) < 0 ? -1 : 1;
 }
 
@@ -53,6 +51,7 @@ ws_upgrade(struct conn *c, struct http_req *req)
     const struct http_ws_ops *ops = c->server->conf->ws;
 
     req->route_label = ops ? ops->path : "unmatched";
+    req->must_close = true; /* of a refusal; an accepted request ends here */
     c->in_callback = true;
     if (!check_upgrade(req, ops)) {
         c->in_callback = false;
