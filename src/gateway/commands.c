@@ -48,7 +48,7 @@ struct commands {
     unsigned answer_count;
     uint64_t seen[SEEN_MAX]; /* hashes of ids; a ring */
     unsigned seen_count;
-    bool is_deferred, is_stopping;
+    bool is_deferred, is_stopping, is_dead; /* dead: freed by the run that is still to come */
     void (*idle)(void *arg);
     void *idle_arg;
     struct commands_stats stats;
@@ -499,6 +499,10 @@ run_waiting(void *arg)
     struct command *cmd, *tmp;
 
     c->is_deferred = false;
+    if (c->is_dead) {
+        free(c);
+        return;
+    }
     DL_FOREACH_SAFE (c->waiting, cmd, tmp) {
         if (!c->is_stopping && is_tag_busy(c, cmd))
             continue;
@@ -682,7 +686,9 @@ commands_free(struct commands **cp)
     }
     while (c->answers)
         free_answer(c, c->answers);
-    free(c);
+    c->is_dead = true;
+    if (!c->is_deferred)
+        free(c);
     *cp = NULL;
 }
 

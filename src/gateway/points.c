@@ -20,7 +20,7 @@ struct points {
     struct slot **fresh; /* [conf.batch_size]: slots of the batch, in order */
     uint32_t fresh_count;
     struct slot *dirty_head, *dirty_tail; /* unsent tag messages */
-    bool is_deferred, is_flushing;
+    bool is_deferred, is_dead;            /* dead: freed by the flush that is still to come */
     uint64_t flushed_ms;
     int64_t oldest_us; /* of the spool before the last append: where a gap begins */
     struct loop_timer timer;
@@ -242,7 +242,10 @@ flush_at_end_of_turn(void *arg)
     struct points *ps = arg;
 
     ps->is_deferred = false;
-    points_flush(ps);
+    if (ps->is_dead)
+        free(ps);
+    else
+        points_flush(ps);
 }
 
 static void
@@ -427,6 +430,8 @@ points_free(struct points **psp)
     wbuf_free(&ps->record);
     wbuf_free(&ps->message);
     free(ps->fresh);
-    free(ps);
+    ps->is_dead = true;
+    if (!ps->is_deferred)
+        free(ps);
     *psp = NULL;
 }

@@ -1,0 +1,333 @@
+/* engine_test.c -- devices and polls in virtual time, with the fake driver. */
+#include "gateway/engine.h"
+#include "gateway/fake_driver.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define TWO_TAGS                                                                                                       \
+    "{'id':'d1','protocol':'fake','connection':{'timeout':'300ms','retry_count':0},'tags':["                           \
+    "{'id':'a','address':'0','data_type':'int16'},{'id':'b','address':'1','data_type':'int16'}]}"
+
+static struct {
+    struct loop *loop;
+    struct metrics *metrics;
+    struct engine engine;
+    unsigned good, bad, states, idles;
+    uint16_t last_quality;
+    char last_reason[320];
+} t;
+
+static void
+on_sample(void *arg, struct slot *slot, const struct sample *s)
+{
+    (void)arg;
+    (void)slot;
+    t.good += !nx_quality_is_bad(s->quality);
+    t.bad += nx_quality_is_bad(s->quality);
+    t.last_quality = s->quality;
+    (void)snprintf(t.last_reason, sizeof t.last_reason, "%s", s->reason ? s->reason : "");
+}
+
+static void
+on_state(void *arg, struct nx_dev *dev)
+{
+    (void)arg;
+    (void)dev;
+    t.states++;
+}
+
+static void
+on_idle(void *arg)
+{
+    (void)arg;
+    t.idles++;
+}
+
+static int
+setup(void **state)
+{
+    static const struct engine_ops ops = {.on_sample = on_sample, .on_state = on_state, .on_idle = on_idle};
+    const struct engine_conf conf = {.worker_count = 4,
+                                     .max_retries = 3,
+                                     .connects_per_second = 10,
+                                     .backoff_min_ms = 1000,
+                                     .backoff_max_ms = 30000};
+
+    (void)state;
+    log_set_level(NX_LOG_ERROR);
+    memset(&t, 0, sizeof t);
+    fake_driver_state = (struct fake_driver_state){0};
+    t.loop = loop_fake_new();
+    t.metrics = metrics_new();
+    engine_init(&t.engine, t.loop, &conf, &ops, NULL, t.metrics, 42);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    engine_stop(&t.engine);
+    loop_fake_turn(t.loop);
+    loop_fake_turn(t.loop);
+    assert_int_equal(t.idles, 1);
+    assert_int_equal(fake_driver_state.open_links, 0);
+    engine_fini(&t.engine);
+    loop_free(&t.loop);
+    metrics_free(&t.metrics);
+    return 0;
+}
+
+static struct nx_dev *
+start(const char *json)
+{
+    struct device *d = fake_device(json);
+
+    return dev_start(&t.engine, &d);
+}
+
+static struct nx_dev *
+start_numbered(unsigned n)
+{
+    char json[512];
+
+    (void)snprintf(json, sizeof json,
+                   "{'id':'d%u','protocol':'fake','connection':{'timeout':'300ms','retry_count':0},"
+                   "'tags':[{'id':'a','address':'0','data_type':'int16'}]}",
+                   n);
+    return start(json);
+}
+
+static void
+polls_at_its_rate_and_keeps_its_phase(void **state)
+{
+    (void)state;
+    struct nx_dev *dev = start(TWO_TAGS);
+    loop_fake_advance_ms(t.loop, 150); /* start jitter is at most a tenth of the interval */
+    assert_int_equal(dev->state, DEV_UP);
+    assert_int_equal(fake_driver_state.reads, 1);
+    loop_fake_advance_ms(t.loop, 10000);
+    assert_int_equal(fake_driver_state.reads, 11);
+    assert_int_equal(t.good, 22);
+    assert_int_equal(t.bad, 0);
+    assert_int_equal(dev->stats.polls_ok, 11);
+    assert_string_equal(dev_status_word(dev), "online");
+}
+
+static void
+tags_have_their_own_interval(void **state)
+{
+    (void)state;
+    (void)start("{'id':'d1','protocol':'fake','tags':["
+                "{'id':'a','address':'0','data_type':'int16','poll_interval':'100ms'},"
+                "{'id':'b','address':'1','data_type':'int16'},"
+                "{'id':'c','address':'2','data_type':'int16','enabled':false},"
+                "{'id':'d','address':'3','data_type':'int16','access_mode':'write'}]}");
+    loop_fake_advance_ms(t.loop, 150);
+    unsigned before = t.good;
+    loop_fake_advance_ms(t.loop, 1000);
+    assert_int_equal(t.good - before, 11);
+}
+
+static void
+one_bad_address_spoils_only_its_tag(void **state)
+{
+    (void)state;
+    (void)start("{'id':'d1','protocol':'fake','tags':[{'id':'a','address':'0','data_type':'int16'},"
+                "{'id':'b','address':'63','data_type':'int16'}]}");
+    loop_fake_advance_ms(t.loop, 150);
+    assert_int_equal(t.good, 1);
+    assert_int_equal(t.bad, 1);
+    assert_string_equal(t.last_reason, nx_err_text(NX_E_ADDRESS));
+}
+
+static void
+hanging_poll_ends_at_its_deadline(void **state)
+{
+    (void)state;
+    fake_driver_state.hangs = true;
+    struct nx_dev *dev = start(TWO_TAGS);
+    loop_fake_advance_ms(t.loop, 150);
+    assert_int_equal(t.bad, 0);
+    loop_fake_advance_ms(t.loop, 300);
+    assert_int_equal(t.bad, 2);
+    assert_int_equal(t.last_quality, NX_Q_TIMEOUT);
+    assert_int_equal(t.engine.polls_in_flight, 0);
+    assert_string_equal(dev_status_word(dev), "error");
+    fake_driver_state.hangs = false;
+    loop_fake_advance_ms(t.loop, 1000);
+    assert_string_equal(dev_status_word(dev), "online");
+    assert_int_equal(fake_driver_state.opens, 1);
+}
+
+static void
+a_link_without_any_answer_is_made_anew(void **state)
+{
+    (void)state;
+    fake_driver_state.hangs = true;
+    struct nx_dev *dev = start(TWO_TAGS);
+    loop_fake_advance_ms(t.loop, 2500);
+    assert_int_equal(dev->stats.polls_failed, 3);
+    assert_int_equal(fake_driver_state.closes, 1);
+    fake_driver_state.hangs = false;
+    loop_fake_advance_ms(t.loop, 5000);
+    assert_int_equal(fake_driver_state.opens, 2);
+    assert_int_equal(dev->state, DEV_UP);
+}
+
+static void
+polls_beyond_the_cap_are_skipped_and_counted(void **state)
+{
+    struct nx_dev *devs[8];
+    uint64_t skipped = 0;
+
+    (void)state;
+    fake_driver_state.hangs = true;
+    for (unsigned i = 0; i < 8; i++)
+        devs[i] = start_numbered(i);
+    loop_fake_advance_ms(t.loop, 200);
+    assert_int_equal(t.engine.polls_in_flight, 4);
+    for (unsigned i = 0; i < 8; i++)
+        skipped += devs[i]->stats.polls_skipped;
+    assert_int_equal(skipped, 4);
+    assert_int_equal((int)metric_value(t.engine.skipped_total), 4);
+}
+
+static void
+a_busy_device_is_not_asked_again(void **state)
+{
+    (void)state;
+    struct nx_dev *dev = start("{'id':'d1','protocol':'fake','connection':{'timeout':'5s','retry_count':0},"
+                               "'tags':[{'id':'a','address':'0','data_type':'int16'}]}");
+    fake_driver_state.hangs = true;
+    loop_fake_advance_ms(t.loop, 3150);
+    assert_int_equal(fake_driver_state.reads, 1);
+    assert_int_equal(dev->stats.polls_skipped, 3);
+    fake_driver_answer(dev);
+    assert_int_equal(t.good, 1);
+}
+
+static void
+a_failed_read_is_tried_again_within_its_slot(void **state)
+{
+    (void)state;
+    (void)start("{'id':'d1','protocol':'fake','connection':{'timeout':'300ms','retry_count':2,'retry_delay':'50ms'},"
+                "'tags':[{'id':'a','address':'0','data_type':'int16'}]}");
+    fake_driver_state.read_err = NX_E_BUSY;
+    loop_fake_advance_ms(t.loop, 110);
+    fake_driver_state.read_err = NX_OK;
+    loop_fake_advance_ms(t.loop, 100);
+    assert_int_equal(t.bad, 0);
+    assert_int_equal(t.good, 1);
+}
+
+static void
+a_lost_link_makes_all_tags_bad_and_comes_back(void **state)
+{
+    (void)state;
+    struct nx_dev *dev = start(TWO_TAGS);
+    loop_fake_advance_ms(t.loop, 500);
+    fake_driver_hang_up(dev);
+    loop_fake_turn(t.loop);
+    assert_int_equal(t.bad, 2);
+    assert_int_equal(t.last_quality, NX_Q_NOT_CONNECTED);
+    assert_string_equal(dev_status_word(dev), "offline");
+    loop_fake_advance_ms(t.loop, 3100);
+    assert_int_equal(dev->state, DEV_UP);
+    assert_int_equal(t.bad, 2);
+}
+
+/* Fault row 10: at most one attempt a second for a device. */
+static void
+refused_device_is_tried_with_growing_pauses(void **state)
+{
+    (void)state;
+    fake_driver_state.refuses_link = true;
+    struct nx_dev *dev = start(TWO_TAGS);
+    loop_fake_advance_ms(t.loop, 10000);
+    assert_in_range(fake_driver_state.opens, 2, 10);
+    loop_fake_advance_ms(t.loop, 590000);
+    assert_in_range(fake_driver_state.opens, 20, 100);
+    assert_in_range(dev->backoff_ms, 1000, 30000);
+    assert_int_equal(t.bad, 2 * fake_driver_state.opens); /* the filter lets only the first pass */
+    assert_string_equal(dev->why.text, "fake: connection refused");
+    fake_driver_state.refuses_link = false;
+    loop_fake_advance_ms(t.loop, 31000);
+    assert_int_equal(dev->state, DEV_UP);
+}
+
+static void
+attempts_of_the_site_are_limited(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 40; i++)
+        (void)start_numbered(i);
+    loop_fake_advance_ms(t.loop, 200);
+    assert_in_range(fake_driver_state.opens, 10, 12);
+    loop_fake_advance_ms(t.loop, 1000);
+    assert_in_range(fake_driver_state.opens, 20, 22);
+    loop_fake_advance_ms(t.loop, 3000);
+    assert_int_equal(fake_driver_state.opens, 40);
+}
+
+static void
+retiring_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    fake_driver_state.hangs = true;
+    struct nx_dev *up = start_numbered(1), *waiting;
+    loop_fake_advance_ms(t.loop, 200);
+    assert_int_equal(t.engine.polls_in_flight, 1);
+    waiting = start_numbered(2);
+    unsigned bad = t.bad;
+    dev_retire(&up);
+    dev_retire(&waiting);
+    assert_int_equal(t.engine.polls_in_flight, 0);
+    loop_fake_turn(t.loop);
+    loop_fake_turn(t.loop);
+    assert_int_equal(t.engine.dev_count, 0);
+    assert_int_equal(t.bad, bad);
+    assert_int_equal(t.idles, 0);
+    struct nx_dev *again = start_numbered(3);
+    assert_true(again->slots[0].key < 2); /* keys are used again: they stay dense */
+}
+
+static void
+pause_starts_no_polls(void **state)
+{
+    (void)state;
+    (void)start(TWO_TAGS);
+    loop_fake_advance_ms(t.loop, 150);
+    engine_pause(&t.engine);
+    loop_fake_advance_ms(t.loop, 5000);
+    assert_int_equal(fake_driver_state.reads, 1);
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(polls_at_its_rate_and_keeps_its_phase),
+        TEST(tags_have_their_own_interval),
+        TEST(one_bad_address_spoils_only_its_tag),
+        TEST(hanging_poll_ends_at_its_deadline),
+        TEST(a_link_without_any_answer_is_made_anew),
+        TEST(polls_beyond_the_cap_are_skipped_and_counted),
+        TEST(a_busy_device_is_not_asked_again),
+        TEST(a_failed_read_is_tried_again_within_its_slot),
+        TEST(a_lost_link_makes_all_tags_bad_and_comes_back),
+        TEST(refused_device_is_tried_with_growing_pauses),
+        TEST(attempts_of_the_site_are_limited),
+        TEST(retiring_leaves_nothing_behind),
+        TEST(pause_starts_no_polls),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,198 @@
+#include "gateway/normalize.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define I(n)                                                                                                           \
+    {                                                                                                                  \
+        .type = NX_TYPE_INT, .i = (n)                                                                                  \
+    }
+#define U(n)                                                                                                           \
+    {                                                                                                                  \
+        .type = NX_TYPE_UINT, .u = (n)                                                                                 \
+    }
+#define D(n)                                                                                                           \
+    {                                                                                                                  \
+        .type = NX_TYPE_DOUBLE, .d = (n)                                                                               \
+    }
+#define B(n)                                                                                                           \
+    {                                                                                                                  \
+        .type = NX_TYPE_BOOL, .b = (n)                                                                                 \
+    }
+#define S(t)                                                                                                           \
+    {                                                                                                                  \
+        .type = NX_TYPE_STRING, .len = sizeof(t) - 1, .s = (t)                                                         \
+    }
+#define NONE                                                                                                           \
+    {                                                                                                                  \
+        .type = NX_TYPE_NONE                                                                                           \
+    }
+
+static const struct tag_enum modes[] = {{0, "stopped"}, {1, "running"}};
+
+static const struct tag t_int = {.id = "t", .data_type = NX_DT_INT16, .scale_factor = 1};
+static const struct tag t_uint64 = {.id = "t", .data_type = NX_DT_UINT64, .scale_factor = 1};
+static const struct tag t_float = {.id = "t", .data_type = NX_DT_FLOAT32, .scale_factor = 1};
+static const struct tag t_double = {.id = "t", .data_type = NX_DT_FLOAT64, .scale_factor = 1};
+static const struct tag t_bool = {.id = "t", .data_type = NX_DT_BOOL, .scale_factor = 1};
+static const struct tag t_text = {.id = "t", .data_type = NX_DT_STRING, .scale_factor = 1};
+static const struct tag t_scaled = {
+    .id = "t", .data_type = NX_DT_INT16, .scale_factor = 0.1, .offset = -40, .is_scaled = true};
+static const struct tag t_tenth = {.id = "t", .data_type = NX_DT_UINT16, .scale_factor = 0.1, .is_scaled = true};
+static const struct tag t_clamped = {.id = "t",
+                                     .data_type = NX_DT_INT16,
+                                     .scale_factor = 1,
+                                     .has_clamp_min = true,
+                                     .clamp_min = -5,
+                                     .has_clamp_max = true,
+                                     .clamp_max = 100};
+static const struct tag t_enum = {
+    .id = "t", .data_type = NX_DT_UINT16, .scale_factor = 1, .enums = modes, .enum_count = 2};
+
+static void
+check_same(const struct nx_value *got, const struct nx_value *want)
+{
+    assert_int_equal(got->type, want->type);
+    if (want->type == NX_TYPE_STRING) {
+        assert_int_equal(got->len, want->len);
+        assert_memory_equal(got->s, want->s, want->len);
+    } else if (want->type == NX_TYPE_DOUBLE) {
+        assert_true(got->d == want->d);
+    } else if (want->type == NX_TYPE_BOOL) {
+        assert_int_equal(got->b, want->b);
+    } else if (want->type != NX_TYPE_NONE) {
+        assert_true(got->u == want->u);
+    }
+}
+
+static void
+raw_to_engineering(void **state)
+{
+    static const struct {
+        const struct tag *tag;
+        struct nx_value raw;
+        uint16_t quality;
+        struct nx_value want;
+        uint16_t want_quality;
+    } cases[] = {
+        {&t_int, I(-7), NX_Q_GOOD, I(-7), NX_Q_GOOD},
+        {&t_uint64, U(UINT64_MAX), NX_Q_GOOD, U(UINT64_MAX), NX_Q_GOOD},
+        {&t_bool, B(true), NX_Q_GOOD, B(true), NX_Q_GOOD},
+        {&t_text, S("abc"), NX_Q_GOOD, S("abc"), NX_Q_GOOD},
+        {&t_scaled, I(615), NX_Q_GOOD, D(21.5), NX_Q_GOOD},
+        {&t_tenth, U(3), NX_Q_GOOD, D(0.3), NX_Q_GOOD},
+        {&t_tenth, U(0), NX_Q_GOOD, D(0), NX_Q_GOOD},
+        {&t_float, D(21.299999237060547), NX_Q_GOOD, D(21.3), NX_Q_GOOD},
+        {&t_float, D(-16777216), NX_Q_GOOD, D(-16777216), NX_Q_GOOD},
+        {&t_double, D(21.299999237060547), NX_Q_GOOD, D(21.299999237060547), NX_Q_GOOD},
+        {&t_double, D(NAN), NX_Q_GOOD, NONE, NX_Q_SENSOR_FAILURE},
+        {&t_double, D(-INFINITY), NX_Q_GOOD, NONE, NX_Q_SENSOR_FAILURE},
+        {&t_clamped, I(-6), NX_Q_GOOD, I(-5), NX_Q_UNCERTAIN_RANGE},
+        {&t_clamped, I(101), NX_Q_GOOD, I(100), NX_Q_UNCERTAIN_RANGE},
+        {&t_clamped, I(101), NX_Q_UNCERTAIN, I(100), NX_Q_UNCERTAIN},
+        {&t_clamped, I(100), NX_Q_GOOD, I(100), NX_Q_GOOD},
+        {&t_enum, U(1), NX_Q_GOOD, S("running"), NX_Q_GOOD},
+        {&t_enum, U(9), NX_Q_GOOD, U(9), NX_Q_GOOD},
+        {&t_int, I(5), NX_Q_TIMEOUT, NONE, NX_Q_TIMEOUT},
+        {&t_int, NONE, NX_Q_GOOD, NONE, NX_Q_BAD},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct nx_value v = cases[i].raw;
+        uint16_t quality = cases[i].quality;
+        normalize(cases[i].tag, &v, &quality);
+        check_same(&v, &cases[i].want);
+        assert_int_equal(quality, cases[i].want_quality);
+    }
+}
+
+static void
+engineering_to_raw(void **state)
+{
+    static const struct {
+        const struct tag *tag;
+        struct nx_value value;
+        enum nx_err err;
+        struct nx_value want;
+    } cases[] = {
+        {&t_int, I(-7), NX_OK, I(-7)},
+        {&t_int, I(32767), NX_OK, I(32767)},
+        {&t_int, I(32768), NX_E_RANGE, NONE},
+        {&t_int, I(-32769), NX_E_RANGE, NONE},
+        {&t_int, D(3), NX_OK, I(3)},
+        {&t_int, D(3.5), NX_E_VALUE, NONE},
+        {&t_int, D(1e300), NX_E_RANGE, NONE},
+        {&t_int, S("5"), NX_E_VALUE, NONE},
+        {&t_int, NONE, NX_E_VALUE, NONE},
+        {&t_uint64, I(-1), NX_E_RANGE, NONE},
+        {&t_uint64, D(18446744073709551616.0), NX_E_RANGE, NONE},
+        {&t_bool, I(1), NX_OK, B(true)},
+        {&t_bool, I(2), NX_E_VALUE, NONE},
+        {&t_bool, B(false), NX_OK, B(false)},
+        {&t_text, S("abc"), NX_OK, S("abc")},
+        {&t_text, I(1), NX_E_VALUE, NONE},
+        {&t_scaled, D(21.5), NX_OK, I(615)},
+        {&t_scaled, I(60), NX_OK, I(1000)},
+        {&t_scaled, D(4000), NX_E_RANGE, NONE},
+        {&t_float, D(1e39), NX_E_RANGE, NONE},
+        {&t_float, I(2), NX_OK, D(2)},
+        {&t_double, D(1e39), NX_OK, D(1e39)},
+        {&t_clamped, I(101), NX_E_RANGE, NONE},
+        {&t_clamped, I(-6), NX_E_RANGE, NONE},
+        {&t_enum, S("RUNNING"), NX_OK, U(1)},
+        {&t_enum, S("flying"), NX_E_VALUE, NONE},
+        {&t_enum, I(0), NX_OK, U(0)},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct nx_value raw = NONE;
+        struct nx_note why = {0};
+        assert_int_equal(normalize_reverse(cases[i].tag, &cases[i].value, &raw, &why), cases[i].err);
+        if (cases[i].err == NX_OK)
+            check_same(&raw, &cases[i].want);
+        else
+            assert_non_null(strstr(why.text, "tag t"));
+    }
+}
+
+/* Every float that has a short decimal text comes out as that text. */
+static void
+floats_are_tidy(void **state)
+{
+    (void)state;
+    for (int n = -20000; n <= 20000; n++) {
+        struct nx_value v = nx_value_double((double)(float)(n / 100.0));
+        uint16_t quality = NX_Q_GOOD;
+        normalize(&t_float, &v, &quality);
+        assert_true(v.d == n / 100.0);
+    }
+}
+
+static void
+there_and_back(void **state)
+{
+    (void)state;
+    for (int n = -32768; n <= 32767; n++) {
+        struct nx_value v = nx_value_int(n), raw;
+        uint16_t quality = NX_Q_GOOD;
+        normalize(&t_scaled, &v, &quality);
+        assert_int_equal(normalize_reverse(&t_scaled, &v, &raw, NULL), NX_OK);
+        assert_int_equal(raw.i, n);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(raw_to_engineering), cmocka_unit_test(engineering_to_raw),
+                                       cmocka_unit_test(floats_are_tidy), cmocka_unit_test(there_and_back)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,308 @@
+/* points_test.c -- readings to spool and broker: journal first, conflation, failing disk. */
+#include "gateway/fake_driver.h"
+#include "gateway/fake_outlet.h"
+#include "gateway/points.h"
+
+#include "model/batch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct {
+    struct loop *loop;
+    struct metrics *metrics;
+    struct engine engine;
+    struct spool *sp;
+    struct link *link;
+    struct points *points;
+    struct fake_outlet broker;
+    struct nx_dev *dev;
+    char dir[64];
+} t;
+
+static void
+no_sample(void *arg, struct slot *slot, const struct sample *s)
+{
+    (void)arg;
+    (void)slot;
+    (void)s;
+}
+
+static void
+no_state(void *arg, struct nx_dev *dev)
+{
+    (void)arg;
+    (void)dev;
+}
+
+static void
+no_idle(void *arg)
+{
+    (void)arg;
+}
+
+static void
+open_all(uint64_t reserve)
+{
+    static const struct engine_ops ops = {.on_sample = no_sample, .on_state = no_state, .on_idle = no_idle};
+    const struct engine_conf conf = {
+        .worker_count = 4, .max_retries = 3, .connects_per_second = 10, .backoff_min_ms = 1000, .backoff_max_ms = 9999};
+    struct outlet out = fake_outlet_init(&t.broker);
+    struct nx_note why = {0};
+
+    engine_init(&t.engine, t.loop, &conf, &ops, NULL, t.metrics, 1);
+    struct spool_conf sc = {.dir = t.dir, .disk_reserve_bytes = reserve};
+    if (spool_open(&t.sp, t.loop, &sc, NULL, NULL, &why) != NX_OK)
+        fail_msg("%s", why.text);
+    t.link = link_new(t.loop, &(struct link_conf){.topic = "batch", .window = 8, .backlog_share = 50, .rto_ms = 1000},
+                      t.sp, &out);
+    t.points = points_new(
+        t.loop,
+        &(struct points_conf){.gateway = "g", .batch_size = 4, .flush_interval_ms = 5, .want_tags = true, .qos = 1},
+        t.sp, t.link, &out, t.metrics);
+    struct device *d = fake_device("{'id':'d1','protocol':'fake','tags':["
+                                   "{'id':'a','address':'0','data_type':'int16','unit':'bar'},"
+                                   "{'id':'b','address':'1','data_type':'int16'},"
+                                   "{'id':'s','address':'2','data_type':'string'}]}");
+    t.dev = dev_start(&t.engine, &d);
+    link_online(t.link);
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    log_set_level((enum nx_log_level)-1);
+    memset(&t, 0, sizeof t);
+    (void)snprintf(t.dir, sizeof t.dir, "/tmp/points_test.XXXXXX");
+    assert_non_null(mkdtemp(t.dir));
+    t.loop = loop_fake_new();
+    loop_fake_set_wall_us(t.loop, 1700000000000000);
+    t.metrics = metrics_new();
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    char cmd[128];
+
+    (void)state;
+    points_free(&t.points);
+    link_free(&t.link);
+    spool_close(&t.sp);
+    engine_stop(&t.engine);
+    loop_fake_turn(t.loop);
+    loop_fake_turn(t.loop);
+    engine_fini(&t.engine);
+    fake_outlet_fini(&t.broker);
+    loop_free(&t.loop);
+    metrics_free(&t.metrics);
+    (void)snprintf(cmd, sizeof cmd, "rm -rf %s", t.dir);
+    return system(cmd);
+}
+
+static void
+take_int(unsigned tag, int64_t n)
+{
+    struct sample s = {.value = nx_value_int(n), .quality = NX_Q_GOOD};
+
+    points_take(t.points, &t.dev->slots[tag], &s);
+}
+
+static struct batch
+decode(struct arena *a, unsigned message)
+{
+    const struct fake_message *m = &t.broker.messages[message];
+    struct batch b;
+    struct nx_note why = {0};
+
+    assert_string_equal(m->topic, "batch");
+    if (batch_decode(slice(m->payload, m->len), a, &b, &why) != NX_OK)
+        fail_msg("%s", why.text);
+    return b;
+}
+
+static void
+point_is_in_the_spool_before_it_is_published(void **state)
+{
+    struct arena a = {0};
+
+    (void)state;
+    open_all(0);
+    take_int(0, 7);
+    take_int(1, 8);
+    assert_int_equal(t.broker.count, 0);
+    loop_fake_turn(t.loop);
+    assert_int_equal(spool_stats_of(t.sp).points, 2);
+    assert_int_equal(t.broker.count, 3); /* the record, then the picture */
+    struct batch b = decode(&a, 0);
+    assert_int_equal(b.point_count, 2);
+    assert_int_equal(b.hdr.seq, 1);
+    assert_int_equal(b.points[0].value.i, 7);
+    assert_string_equal(t.broker.messages[1].topic, "uns/d1/a");
+    assert_string_equal(t.broker.messages[1].payload,
+                        "{\"value\":7,\"quality\":\"good\",\"timestamp\":1700000000000,\"unit\":\"bar\",\"seq\":1}");
+    arena_free(&a);
+}
+
+static void
+unchanged_values_are_silent(void **state)
+{
+    (void)state;
+    open_all(0);
+    for (unsigned i = 0; i < 10; i++) {
+        take_int(0, 7);
+        loop_fake_advance_ms(t.loop, 100);
+    }
+    assert_int_equal(fake_outlet_count(&t.broker, "uns/"), 1);
+    assert_int_equal(points_stats_of(t.points)->taken, 10);
+    assert_int_equal(points_stats_of(t.points)->passed, 1);
+}
+
+static void
+full_batches_leave_at_once_and_small_ones_wait_a_little(void **state)
+{
+    struct arena a = {0};
+
+    (void)state;
+    open_all(0);
+    take_int(0, 1);
+    loop_fake_turn(t.loop);
+    fake_outlet_clear(&t.broker);
+    for (int i = 0; i < 5; i++)
+        take_int(1, i);
+    assert_int_equal(fake_outlet_count(&t.broker, "batch"), 1);
+    loop_fake_turn(t.loop);
+    assert_int_equal(fake_outlet_count(&t.broker, "batch"), 1);
+    loop_fake_advance_ms(t.loop, 6);
+    assert_int_equal(fake_outlet_count(&t.broker, "batch"), 2);
+    struct batch b = decode(&a, 0);
+    assert_int_equal(b.point_count, 4);
+    for (unsigned i = 1; i < 4; i++) /* points of one tag in one turn have different times */
+        assert_true(b.points[i].time_us > b.points[i - 1].time_us);
+    arena_free(&a);
+}
+
+static void
+slow_broker_gets_the_newest_value_and_every_batch(void **state)
+{
+    (void)state;
+    open_all(0);
+    t.broker.answer = NX_E_OFFLINE;
+    link_offline(t.link);
+    for (int i = 0; i < 20; i++) {
+        take_int(0, i);
+        loop_fake_advance_ms(t.loop, 10);
+    }
+    assert_int_equal(points_stats_of(t.points)->conflated, 19);
+    assert_int_equal(points_stats_of(t.points)->unsent, 1);
+    t.broker.answer = NX_OK;
+    link_online(t.link);
+    points_ready(t.points);
+    assert_int_equal(fake_outlet_count(&t.broker, "uns/"), 1);
+    assert_non_null(strstr(fake_outlet_last(&t.broker, "uns/d1/a")->payload, "\"value\":19,"));
+    assert_int_equal(spool_stats_of(t.sp).points, 20);
+}
+
+static void
+bad_values_carry_their_reason(void **state)
+{
+    (void)state;
+    open_all(0);
+    struct sample s = {.quality = NX_Q_TIMEOUT, .reason = "no answer"};
+    points_take(t.points, &t.dev->slots[0], &s);
+    loop_fake_turn(t.loop);
+    assert_string_equal(fake_outlet_last(&t.broker, "uns/d1/a")->payload,
+                        "{\"value\":null,\"quality\":\"timeout\",\"timestamp\":1700000000000,\"unit\":\"bar\","
+                        "\"seq\":1,\"error\":\"no answer\"}");
+    take_int(0, 1);
+    loop_fake_advance_ms(t.loop, 10);
+    assert_null(strstr(fake_outlet_last(&t.broker, "uns/d1/a")->payload, "error"));
+}
+
+static void
+texts_are_kept(void **state)
+{
+    char text[] = "running";
+
+    (void)state;
+    open_all(0);
+    struct sample s = {.value = nx_value_string(text, 7), .quality = NX_Q_GOOD};
+    points_take(t.points, &t.dev->slots[2], &s);
+    memset(text, 'x', 7); /* the driver's buffer is its own */
+    loop_fake_turn(t.loop);
+    assert_non_null(strstr(fake_outlet_last(&t.broker, "uns/d1/s")->payload, "\"running\""));
+}
+
+static void
+full_disk_counts_drops_and_publishes_without_number(void **state)
+{
+    (void)state;
+    open_all(UINT64_MAX / 2); /* more than any disk has free */
+    take_int(0, 7);
+    loop_fake_turn(t.loop);
+    assert_int_equal(points_stats_of(t.points)->dropped, 1);
+    assert_int_equal(points_stats_of(t.points)->why.err, NX_E_DISK_FULL);
+    assert_non_null(strstr(points_stats_of(t.points)->why.text, t.dir));
+    assert_int_equal(fake_outlet_count(&t.broker, "batch"), 0);
+    assert_null(strstr(fake_outlet_last(&t.broker, "uns/d1/a")->payload, "seq"));
+}
+
+static void
+drops_of_the_spool_leave_a_gap_record(void **state)
+{
+    struct arena a = {0};
+
+    (void)state;
+    open_all(0);
+    points_dropped(t.points, 3, 9, 70, NX_E_FULL);
+    points_dropped(t.points, 10, 12, 30, NX_E_FULL);
+    take_int(0, 7);
+    loop_fake_turn(t.loop);
+    assert_int_equal(fake_outlet_count(&t.broker, "batch"), 2);
+    struct batch b = decode(&a, 0);
+    assert_true(b.is_gap);
+    assert_int_equal(b.gap.from_seq, 3);
+    assert_int_equal(b.gap.to_seq, 12);
+    assert_int_equal(b.gap.points, 100);
+    assert_non_null(strstr(fake_outlet_last(&t.broker, "uns/d1/a")->payload, "\"seq\":2"));
+    arena_free(&a);
+}
+
+static void
+forgotten_devices_are_not_published(void **state)
+{
+    (void)state;
+    open_all(0);
+    t.broker.answer = NX_E_OFFLINE;
+    take_int(0, 7);
+    points_forget(t.points, t.dev);
+    assert_int_equal(points_stats_of(t.points)->unsent, 0);
+    assert_int_equal(spool_stats_of(t.sp).points, 1); /* the record stays */
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(point_is_in_the_spool_before_it_is_published),
+        TEST(unchanged_values_are_silent),
+        TEST(full_batches_leave_at_once_and_small_ones_wait_a_little),
+        TEST(slow_broker_gets_the_newest_value_and_every_batch),
+        TEST(bad_values_carry_their_reason),
+        TEST(texts_are_kept),
+        TEST(full_disk_counts_drops_and_publishes_without_number),
+        TEST(drops_of_the_spool_leave_a_gap_record),
+        TEST(forgotten_devices_are_not_published),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
