@@ -110,13 +110,13 @@
 
 #define POINTS_PAK(P)                                                                                                  \
     P(pak, state, INPUT, ENUM, "", 0, 6, 0, "State of the packer", STATES_MACHINE)                                     \
-    P(pak, speed, INPUT, FLOAT, "1/min", 0, 60, 0.1, "Packs per minute", NULL)                                         \
+    P(pak, speed, INPUT, FLOAT, "1/min", 0, 100, 0.1, "Packs per minute", NULL)                                        \
     P(pak, packs, INPUT, U32, "", 0, 4e9, 0, "Packs of six", NULL)                                                     \
     P(pak, pallets, INPUT, U32, "", 0, 4e9, 0, "Pallets of 84 packs", NULL)                                            \
     P(pak, layer, INPUT, U16, "", 0, 84, 0, "Packs on the pallet", NULL)                                               \
     P(pak, oven_temperature, INPUT, FLOAT, "°C", 0, 250, 0.3, "Shrink oven temperature", NULL)                         \
     P(pak, film_left, INPUT, FLOAT, "%", 0, 100, 0.2, "Film left on the reel", NULL)                                   \
-    P(pak, conveyor_speed, INPUT, TENTH, "m/min", 0, 60, 0.2, "Conveyor speed", NULL)                                  \
+    P(pak, conveyor_speed, INPUT, TENTH, "m/min", 0, 80, 0.2, "Conveyor speed", NULL)                                  \
     P(pak, oven_sp, HOLDING, TENTH, "°C", 120, 220, 0, "Oven temperature set point", NULL)                             \
     P(pak, enable, COIL, BOOL, "", 0, 1, 0, "Packer enabled", NULL)                                                    \
     P(pak, film_low, DISCRETE, BOOL, "", 0, 1, 0, "Alarm: film nearly empty", NULL)
