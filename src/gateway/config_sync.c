@@ -16,7 +16,9 @@ struct config_sync {
     struct config_sync_conf conf;
     struct registry *registry;
     struct outlet out;
-    bool is_done, is_asked;
+    bool is_done, is_whole;
+    json_int_t parts_taken; /* of the set set_id; -1: one is missing, it removes nothing */
+    char set_id[64];
     uint64_t ask_ms;
     struct loop_timer ask, save;
     struct log_ctx log;
@@ -78,10 +80,32 @@ put_all(struct config_sync *cs, const json_t *root)
 
     if (!json_is_array(list))
         return false;
-    registry_begin(cs->registry, REGISTRY_CORE);
     json_array_foreach (list, i, item)
         put_element(cs, item);
-    registry_end(cs->registry, REGISTRY_CORE);
+    return true;
+}
+
+/* A large set comes in parts {sync, part, parts, devices}, in order. What no part has named is removed only when all
+ * of them have come. */
+static bool
+put_part(struct config_sync *cs, const json_t *root)
+{
+    const char *sync = json_string_value(json_object_get(root, "sync"));
+    json_int_t part = json_integer_value(json_object_get(root, "part"));
+    json_int_t parts = json_integer_value(json_object_get(root, "parts"));
+
+    if (part <= 1) {
+        registry_begin(cs->registry, REGISTRY_CORE);
+        cs->parts_taken = 0;
+        (void)snprintf(cs->set_id, sizeof cs->set_id, "%s", sync ? sync : "");
+    }
+    bool is_next = part <= 1 || (part == cs->parts_taken + 1 && sync && strcmp(sync, cs->set_id) == 0);
+    if (!put_all(cs, root))
+        return false;
+    cs->parts_taken = is_next ? cs->parts_taken + 1 : -1;
+    cs->is_whole = cs->parts_taken >= parts;
+    if (cs->is_whole)
+        registry_end(cs->registry, REGISTRY_CORE);
     return true;
 }
 
@@ -124,7 +148,7 @@ config_sync_load_cache(struct config_sync *cs)
     if (!cs->conf.cache_path || file_read(cs->conf.cache_path, CACHE_MAX_BYTES, &text, &len, &why) != NX_OK)
         return;
     json_t *root = json_loadb(text, len, 0, NULL);
-    if (!root || !put_all(cs, root))
+    if (!root || !put_part(cs, root))
         log_warn(&cs->log, "the kept devices of the core are damaged and not used; waiting for the core",
                  KV_STR("path", cs->conf.cache_path));
     json_decref(root);
@@ -175,10 +199,12 @@ config_sync_offline(struct config_sync *cs)
 static void
 on_bulk(struct config_sync *cs, const json_t *root)
 {
-    if (!put_all(cs, root)) {
+    if (!put_part(cs, root)) {
         log_warn(&cs->log, "the full set of devices is not understood; it needs {\"devices\": [...]}");
         return;
     }
+    if (!cs->is_whole)
+        return;
     loop_timer_stop(&cs->ask);
     if (!cs->is_done)
         log_info(&cs->log, "the core has told its devices");

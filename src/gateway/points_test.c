@@ -78,7 +78,7 @@ static int
 setup(void **state)
 {
     (void)state;
-    log_set_level((enum nx_log_level)-1);
+    log_set_level((enum nx_log_level) - 1);
     memset(&t, 0, sizeof t);
     (void)snprintf(t.dir, sizeof t.dir, "/tmp/points_test.XXXXXX");
     assert_non_null(mkdtemp(t.dir));

@@ -87,7 +87,7 @@ setup(void **state)
     const struct device_options opt = {.uns_root = "uns", .default_interval_ms = 1000, .drivers = fake_drivers};
 
     (void)state;
-    log_set_level((enum nx_log_level)-1);
+    log_set_level((enum nx_log_level) - 1);
     memset(&t, 0, sizeof t);
     fake_driver_state = (struct fake_driver_state){0};
     (void)snprintf(t.dir, sizeof t.dir, "/tmp/registry_test.XXXXXX");
@@ -244,6 +244,21 @@ full_set_replaces_the_cores_devices_only(void **state)
 }
 
 static void
+parts_remove_only_when_all_have_come(void **state)
+{
+    (void)state;
+    message("bulk", "{'devices':[" JSON_DEV("d1", "1") "," JSON_DEV("d2", "2") "," JSON_DEV("d3", "3") "]}");
+    message("bulk", "{'sync':'x','part':1,'parts':2,'devices':[" JSON_DEV("d1", "1") "]}");
+    assert_int_equal(HASH_COUNT(t.registry.entries), 3);
+    message("bulk", "{'sync':'x','part':2,'parts':2,'devices':[" JSON_DEV("d2", "2") "]}");
+    assert_int_equal(HASH_COUNT(t.registry.entries), 2);
+    message("bulk", "{'sync':'y','part':1,'parts':3,'devices':[" JSON_DEV("d1", "1") "]}");
+    message("bulk", "{'sync':'y','part':3,'parts':3,'devices':[]}"); /* the second was lost */
+    assert_int_equal(HASH_COUNT(t.registry.entries), 2);
+    assert_int_equal(t.leaves, 1);
+}
+
+static void
 core_is_asked_until_it_answers(void **state)
 {
     (void)state;
@@ -276,10 +291,15 @@ main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(reload_touches_only_what_changed), TEST(bad_device_is_refused_and_the_others_run),
-        TEST(broken_file_changes_nothing),      TEST(disabled_device_is_known_but_not_connected),
-        TEST(events_add_change_and_remove),     TEST(full_set_replaces_the_cores_devices_only),
-        TEST(core_is_asked_until_it_answers),   TEST(devices_of_the_core_are_kept_for_the_next_start),
+        TEST(reload_touches_only_what_changed),
+        TEST(bad_device_is_refused_and_the_others_run),
+        TEST(broken_file_changes_nothing),
+        TEST(disabled_device_is_known_but_not_connected),
+        TEST(events_add_change_and_remove),
+        TEST(full_set_replaces_the_cores_devices_only),
+        TEST(parts_remove_only_when_all_have_come),
+        TEST(core_is_asked_until_it_answers),
+        TEST(devices_of_the_core_are_kept_for_the_next_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
