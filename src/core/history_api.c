@@ -177,7 +177,7 @@ put_series(struct wbuf *out, const char *tag, const char *topic, const struct co
     wbuf_json_string(out, slice_str(tag));
     wbuf_str(out, ",\"topic\":");
     wbuf_json_string(out, slice_str(topic));
-    if (summary->unit) {
+    if (summary->unit && *summary->unit) {
         wbuf_str(out, ",\"unit\":");
         wbuf_json_string(out, slice_str(summary->unit));
     }

@@ -160,14 +160,16 @@ states_survive_bad_messages(void **state)
     json_t *shown;
 
     (void)state;
-    assert_int_equal(NX_OK, put_state(s, STATUS_DEVICE, "d",
-                                      "{\"status\":\"error\",\"last_seen\":1700000000000,\"stats\":{\"a\":1}}"));
+    assert_int_equal(NX_OK,
+                     put_state(s, STATUS_DEVICE, "d",
+                               "{\"status\":\"error\",\"last_seen\":1700000000000,\"stats\":{\"a\":1},\"b\":2}"));
     for (unsigned i = 0; i < MEM_COUNT(bad); i++)
         assert_int_equal(NX_E_PROTO, put_state(s, STATUS_DEVICE, "d", bad[i]));
     shown = status_device(s, "d", true);
     assert_string_equal("error", json_string_value(json_object_get(shown, "state")));
     assert_string_equal("2023-11-14T22:13:20Z", json_string_value(json_object_get(shown, "last_seen")));
     assert_int_equal(1, json_integer_value(json_object_get(json_object_get(shown, "stats"), "a")));
+    assert_int_equal(2, json_integer_value(json_object_get(json_object_get(shown, "stats"), "b")));
     assert_true(json_is_null(json_object_get(shown, "last_error")));
     json_decref(shown);
     status_free(&s);

@@ -100,11 +100,32 @@ state_word(const json_t *value)
     return "unknown";
 }
 
+/* Counters stand in "stats" or beside the members that we know. New reference. */
+static json_t *
+stats_of(const json_t *msg)
+{
+    static const char *const known[] = {"status",  "last_seen", "last_error", "since",
+                                        "gateway", "device_id", "version",    "stats"};
+    json_t *stats =
+        json_is_object(json_object_get(msg, "stats")) ? json_copy(json_object_get(msg, "stats")) : json_object();
+    const char *key;
+    json_t *value;
+
+    json_object_foreach ((json_t *)msg, key, value) {
+        bool is_known = false;
+
+        for (unsigned i = 0; i < MEM_COUNT(known); i++)
+            is_known = is_known || strcmp(key, known[i]) == 0;
+        if (!is_known)
+            json_object_set(stats, key, value);
+    }
+    return stats;
+}
+
 static char *
 shown_text(const json_t *msg)
 {
     json_t *shown = json_object();
-    json_t *stats = json_object_get(msg, "stats");
     char *text;
 
     json_object_set_new(shown, "last_seen", time_text(json_object_get(msg, "last_seen")));
@@ -112,7 +133,7 @@ shown_text(const json_t *msg)
     json_object_set_new(shown, "since", time_text(json_object_get(msg, "since")));
     if (json_is_string(json_object_get(msg, "gateway")))
         json_object_set(shown, "gateway", json_object_get(msg, "gateway"));
-    json_object_set_new(shown, "stats", json_is_object(stats) ? json_incref(stats) : json_object());
+    json_object_set_new(shown, "stats", stats_of(msg));
     text = json_dumps(shown, JSON_COMPACT);
     json_decref(shown);
     return text;
@@ -160,7 +181,6 @@ entry_forget(struct entry **kind, const char *id)
 enum nx_err
 status_put(struct status *s, enum status_kind kind, const char *id, struct slice payload, struct nx_note *why)
 {
-    json_error_t error;
     json_t *msg = NULL;
     enum nx_err err = NX_OK;
 
@@ -168,11 +188,10 @@ status_put(struct status *s, enum status_kind kind, const char *id, struct slice
         return nx_fail(why, NX_E_TOO_LARGE, "state of \"%.64s\" has %zu bytes, at most 65536 are read", id,
                        payload.len);
     if (payload.len > 0) {
-        msg = json_loadb((const char *)payload.p, payload.len, JSON_REJECT_DUPLICATES, &error);
+        msg = json_loadb((const char *)payload.p, payload.len, JSON_REJECT_DUPLICATES, NULL);
         if (!json_is_object(msg)) {
             json_decref(msg);
-            return nx_fail(why, NX_E_PROTO, "state of \"%.64s\" is no JSON object: %s", id,
-                           msg ? "another kind of value" : error.text);
+            return nx_fail(why, NX_E_PROTO, "state of \"%.64s\" is no JSON object", id);
         }
     }
     pthread_mutex_lock(&s->lock);
