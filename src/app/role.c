@@ -69,10 +69,11 @@ role_run(const struct role *role, int argc, char **argv)
     if (err != NX_OK)
         return command_failed(err, &why);
     r.loop = loop_new();
+    /* Before anything is opened: a signal that comes meanwhile waits for the loop instead of killing us. */
+    loop_on_signal(r.loop, SIGTERM, on_signal, &r);
+    loop_on_signal(r.loop, SIGINT, on_signal, &r);
     err = role->open(&r.state, r.loop, &src, &why);
     if (err == NX_OK) {
-        loop_on_signal(r.loop, SIGTERM, on_signal, &r);
-        loop_on_signal(r.loop, SIGINT, on_signal, &r);
         loop_timer_start(r.loop, &r.repeats, REPEATS_EVERY_MS, REPEATS_EVERY_MS, on_repeats, NULL);
         loop_run(r.loop);
         loop_timer_stop(&r.repeats);
