@@ -136,12 +136,12 @@ send_continue(struct conn *c)
     return lws_write(c->wsi, c->server->scratch + LWS_PRE, sizeof CONTINUE - 1, LWS_WRITE_HTTP) < 0 ? -1 : 0;
 }
 
-/* libwebsockets 4.1 takes the body of a request that came pipelined behind another one from the wrong place (the start
- * of its stash). Bytes in a stash are just what lets it ask for service without waiting. */
+/* libwebsockets (4.1 to 4.3) takes the body of a request that came pipelined behind another one from the wrong place:
+ * the start of its stash. */
 static bool
 is_pipelined(struct conn *c)
 {
-    return c->request_count > 1 && lws_service_adjust_timeout(c->server->context, 1, 0) == 0;
+    return c->request_count > 1 && c->server->has_stash;
 }
 
 static void

@@ -151,7 +151,7 @@ struct http_server {
     lws_retry_bo_t validity;
     struct conn *conns;
     unsigned conn_count;
-    bool in_inner, again, is_accepting, is_closing, ws_to_close;
+    bool in_inner, again, is_accepting, is_closing, ws_to_close, has_stash;
     uint8_t scratch[LWS_PRE + HTTP_WRITE_BYTES];
 
     pthread_mutex_t lock;

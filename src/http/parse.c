@@ -159,7 +159,7 @@ parse_is_request_id(const char *text)
 {
     size_t n = 0;
 
-    for (; text[n] && n <= 64; n++)
+    for (; n <= 64 && text[n]; n++)
         if (!is_name_char(text[n]))
             return false;
     return n > 0 && n <= 64;

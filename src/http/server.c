@@ -40,11 +40,20 @@ arm_bridge(struct http_server *s)
         uv_timer_stop(&s->bridge->timer);
 }
 
+/* Bytes that were read with an earlier request and wait are what lets libwebsockets want service without an event.
+ * They are parsed a turn after they were stashed at the earliest, so asking before the turn is enough. */
+static bool
+has_stash(struct http_server *s)
+{
+    return s->is_closing || (s->context && lws_service_adjust_timeout(s->context, -1, 0) == 0);
+}
+
 static void
 turn_inner(struct http_server *s, uv_run_mode mode)
 {
     struct conn *c, *next;
 
+    s->has_stash = has_stash(s);
     uv_run(&s->inner, mode);
     if (!s->ws_to_close)
         return;
