@@ -29,9 +29,9 @@ plant_free(struct plant *p)
 }
 
 static void
-run(struct plant *p, double seconds)
+run(struct plant *p, unsigned seconds)
 {
-    for (double t = 0; t < seconds; t += 0.1)
+    for (unsigned i = 0; i < seconds * 10; i++)
         plant_step(p, 0.1);
 }
 

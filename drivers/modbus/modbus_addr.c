@@ -187,9 +187,9 @@ is_modicon(struct slice s, uint8_t *table, uint64_t *n)
     for (size_t i = 0; i < s.len; i++)
         if (!isdigit(s.p[i]))
             return false;
-    for (uint8_t t = 0; t < MODBUS_TABLES; t++) {
+    for (unsigned t = 0; t < MODBUS_TABLES; t++) {
         if (s.p[0] == '0' + modicon_digits[t]) {
-            *table = t;
+            *table = (uint8_t)t;
             return num_u64(slice_skip(s, 1), n);
         }
     }

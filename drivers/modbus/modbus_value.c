@@ -7,6 +7,10 @@
 #include <math.h>
 #include <string.h>
 
+/* The first doubles that do not fit: -2^63 still does, 2^64 does not. */
+#define INT64_LOW  (-9223372036854775808.0)
+#define UINT64_END 18446744073709551616.0
+
 struct int_limits {
     int64_t min;
     uint64_t max;
@@ -161,7 +165,7 @@ to_whole(const struct nx_value *in, struct nx_value *out, struct nx_note *why)
                                                                       : NX_OK;
     if (!isfinite(in->d) || in->d != floor(in->d))
         return nx_fail(why, NX_E_VALUE, "a whole number is needed: the register holds no fractions");
-    if (in->d < -0x1p63 || in->d >= 0x1p64)
+    if (in->d < INT64_LOW || in->d >= UINT64_END)
         return nx_fail(why, NX_E_RANGE, "the number is too large for any register type");
     *out = in->d < 0 ? nx_value_int((int64_t)in->d) : nx_value_uint((uint64_t)in->d);
     return NX_OK;

@@ -49,6 +49,23 @@ cells_of(const struct rig *r, const char *table)
     return (struct cells){NULL, NULL, 0};
 }
 
+static unsigned
+cell_get(const struct cells *c, long at)
+{
+    if (c->words)
+        return c->words[at];
+    return c->bits ? c->bits[at] : 0;
+}
+
+static void
+cell_set(const struct cells *c, long at, long value)
+{
+    if (c->words)
+        c->words[at] = (uint16_t)value;
+    else if (c->bits)
+        c->bits[at] = value != 0;
+}
+
 static void
 do_set(const struct cells *c, long at, char *rest)
 {
@@ -57,10 +74,7 @@ do_set(const struct cells *c, long at, char *rest)
             printf("error: outside the table\n");
             return;
         }
-        if (c->words)
-            c->words[at] = (uint16_t)strtol(word, NULL, 0);
-        else
-            c->bits[at] = strtol(word, NULL, 0) != 0;
+        cell_set(c, at, strtol(word, NULL, 0));
     }
     printf("ok\n");
 }
@@ -76,7 +90,7 @@ do_get(const struct cells *c, const char *table, long at, const char *rest)
     }
     printf("%s %ld", table, at);
     for (long i = at; i < at + n; i++)
-        printf(" %u", c->words ? c->words[i] : c->bits[i]);
+        printf(" %u", cell_get(c, i));
     printf("\n");
 }
 
@@ -175,7 +189,7 @@ on_request(struct rig *r, int fd)
 static int
 port_of(int fd)
 {
-    struct sockaddr_in addr;
+    struct sockaddr_in addr = {0};
     socklen_t len = sizeof addr;
 
     return getsockname(fd, (struct sockaddr *)&addr, &len) == 0 ? ntohs(addr.sin_port) : -1;
@@ -185,10 +199,10 @@ int
 main(int argc, char **argv)
 {
     struct rig r = {.max_fd = 0};
-    int elements = argc > 2 ? atoi(argv[2]) : 65536;
+    int elements = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 65536;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    r.ctx = modbus_new_tcp("127.0.0.1", argc > 1 ? atoi(argv[1]) : 0);
+    r.ctx = modbus_new_tcp("127.0.0.1", argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0);
     r.map = modbus_mapping_new(elements, elements, elements, elements);
     r.listener = r.ctx ? modbus_tcp_listen(r.ctx, 16) : -1;
     if (!r.map || r.listener < 0) {
