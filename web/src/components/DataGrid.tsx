@@ -11,7 +11,7 @@ import {
 } from '@tanstack/react-table';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { IconArrowDown, IconArrowUp } from '@tabler/icons-react';
-import { type KeyboardEvent, type ReactNode, useEffect, useRef, useState } from 'react';
+import { type KeyboardEvent, memo, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import classes from './DataGrid.module.css';
 
@@ -36,6 +36,7 @@ interface Props<T> {
   label: string;
   rows: T[];
   rowId: (row: T) => string;
+  /** Keep the array between renders (useMemo): rows are drawn anew when it changes. */
   columns: GridColumn<T>[];
   onOpen?: (row: T) => void;
   selectedId?: string;
@@ -51,15 +52,20 @@ export function DataGrid<T extends object>({ label, rows, rowId, columns, onOpen
   const [active, setActive] = useState(0);
   const hasFocus = useRef(false);
 
+  const definitions = useMemo(
+    () =>
+      columns.map((c): ColumnDef<typeof features, T> => ({
+        id: c.id,
+        accessorFn: c.sortBy ?? (() => ''),
+        enableSorting: c.sortBy !== undefined,
+        sortFn: 'alphanumeric',
+      })),
+    [columns],
+  );
   const table = useTable({
     features,
     data: rows,
-    columns: columns.map((c): ColumnDef<typeof features, T> => ({
-      id: c.id,
-      accessorFn: c.sortBy ?? (() => ''),
-      enableSorting: c.sortBy !== undefined,
-      sortFn: 'alphanumeric',
-    })),
+    columns: definitions,
     getRowId: rowId,
     state: { sorting },
     onSortingChange: setSorting,
@@ -103,7 +109,10 @@ export function DataGrid<T extends object>({ label, rows, rowId, columns, onOpen
     event.preventDefault();
   };
 
-  const template = { gridTemplateColumns: columns.map((c) => c.width).join(' ') };
+  const template = columns.map((c) => c.width).join(' ');
+  const latestOpen = useRef(onOpen);
+  latestOpen.current = onOpen;
+  const open = useCallback((row: T) => latestOpen.current?.(row), []);
   return (
     <div ref={scroller} className={classes['scroller']}>
       <div
@@ -117,7 +126,7 @@ export function DataGrid<T extends object>({ label, rows, rowId, columns, onOpen
         onBlur={() => (hasFocus.current = false)}
       >
         <div role="rowgroup" className={classes['head']}>
-          <div role="row" aria-rowindex={1} className={classes['row']} style={template}>
+          <div role="row" aria-rowindex={1} className={classes['row']} style={{ gridTemplateColumns: template }}>
             {columns.map((c) => {
               const order = table.getColumn(c.id)?.getIsSorted() ?? false;
               return (
@@ -153,27 +162,18 @@ export function DataGrid<T extends object>({ label, rows, rowId, columns, onOpen
             if (!row) return null;
             const id = rowId(row.original);
             return (
-              <div
+              <GridRow
                 key={id}
-                role="row"
-                aria-rowindex={item.index + 2}
-                aria-selected={selectedId === undefined ? undefined : selectedId === id}
-                data-index={item.index}
-                data-openable={onOpen ? true : undefined}
-                tabIndex={item.index === current ? 0 : -1}
-                className={classes['row']}
-                style={{ ...template, transform: `translateY(${item.start}px)` }}
-                onFocus={() => setActive(item.index)}
-                onClick={(event) => {
-                  if (!(event.target as HTMLElement).closest('button, a, input')) onOpen?.(row.original);
-                }}
-              >
-                {columns.map((c) => (
-                  <div key={c.id} role="gridcell" data-align={c.align} className={classes['cell']}>
-                    {c.cell(row.original)}
-                  </div>
-                ))}
-              </div>
+                row={row.original}
+                index={item.index}
+                start={item.start}
+                columns={columns}
+                template={template}
+                isCurrent={item.index === current}
+                isSelected={selectedId === undefined ? undefined : selectedId === id}
+                onFocus={setActive}
+                onOpen={onOpen && open}
+              />
             );
           })}
         </div>
@@ -181,3 +181,53 @@ export function DataGrid<T extends object>({ label, rows, rowId, columns, onOpen
     </div>
   );
 }
+
+interface RowProps<T> {
+  row: T;
+  index: number;
+  start: number;
+  columns: GridColumn<T>[];
+  template: string;
+  isCurrent: boolean;
+  isSelected: boolean | undefined;
+  onFocus: (index: number) => void;
+  onOpen: ((row: T) => void) | undefined;
+}
+
+function PlainGridRow<T>({
+  row,
+  index,
+  start,
+  columns,
+  template,
+  isCurrent,
+  isSelected,
+  onFocus,
+  onOpen,
+}: RowProps<T>) {
+  return (
+    <div
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={isSelected}
+      data-index={index}
+      data-openable={onOpen ? true : undefined}
+      tabIndex={isCurrent ? 0 : -1}
+      className={classes['row']}
+      style={{ gridTemplateColumns: template, transform: `translateY(${start}px)` }}
+      onFocus={() => onFocus(index)}
+      onClick={(event) => {
+        if (!(event.target as HTMLElement).closest('button, a, input')) onOpen?.(row);
+      }}
+    >
+      {columns.map((c) => (
+        <div key={c.id} role="gridcell" data-align={c.align} className={classes['cell']}>
+          {c.cell(row)}
+        </div>
+      ))}
+    </div>
+  );
+}
+
+/** Scrolling draws the grid for every frame; rows that stay must cost nothing. */
+const GridRow = memo(PlainGridRow) as typeof PlainGridRow;

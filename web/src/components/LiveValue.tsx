@@ -1,5 +1,4 @@
 // A live value with its unit, quality and age. A good fresh value is plain; anything else says so.
-import { Tooltip } from '@mantine/core';
 import { IconClockPause } from '@tabler/icons-react';
 import { useTranslation } from 'react-i18next';
 import type { Tag } from '../api/gen/model';
@@ -47,12 +46,10 @@ export function QualityMark({ tag }: { tag: Tag }) {
   if (!value || kind === 'none') return <span className="nx-muted">{t('quality.none')}</span>;
   const word = kind === 'bad' ? t(`quality.reason.${qualityReason(value.quality)}`) : t(`quality.${kind}`);
   return (
-    <Tooltip label={t('quality.opc', { number: value.quality })}>
-      <span className={classes['quality']} data-quality={kind}>
-        {kind === 'uncertain' ? '? ' : ''}
-        {word}
-      </span>
-    </Tooltip>
+    <span className={classes['quality']} data-quality={kind} title={t('quality.opc', { number: value.quality })}>
+      {kind === 'uncertain' ? '? ' : ''}
+      {word}
+    </span>
   );
 }
 

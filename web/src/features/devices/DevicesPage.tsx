@@ -2,7 +2,7 @@ import { Button, TextInput } from '@mantine/core';
 import { IconPlus, IconSearch, IconServer2 } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
-import { useDeferredValue } from 'react';
+import { useDeferredValue, useMemo } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { Device } from '../../api/gen/model';
 import { devicesQuery } from '../../api/queries';
@@ -29,7 +29,7 @@ export function DevicesPage() {
   const devices = useQuery(devicesQuery);
   const canEdit = usePermission('devices.write');
   const columns = useColumns();
-  const rows = (devices.data?.items ?? []).filter((d) => matches(d, filter));
+  const rows = useMemo(() => (devices.data?.items ?? []).filter((d) => matches(d, filter)), [devices.data, filter]);
   const add = canEdit && (
     <Button component={Link} to="/devices/new" leftSection={<IconPlus size={16} />}>
       {t('device.add')}
@@ -74,63 +74,66 @@ export function DevicesPage() {
 
 function useColumns(): GridColumn<Device>[] {
   const { t } = useTranslation();
-  return [
-    {
-      id: 'state',
-      header: t('device.state_label'),
-      width: '130px',
-      sortBy: (d) => d.status.state,
-      cell: (d) => <DeviceState device={d} />,
-    },
-    {
-      id: 'id',
-      header: t('device.id'),
-      width: 'minmax(110px, 1fr)',
-      sortBy: (d) => d.id,
-      cell: (d) => <span className="nx-mono">{d.id}</span>,
-    },
-    {
-      id: 'name',
-      header: t('device.name'),
-      width: 'minmax(120px, 1.4fr)',
-      sortBy: (d) => d.name ?? '',
-      cell: (d) => d.name,
-    },
-    {
-      id: 'endpoint',
-      header: t('device.endpoint'),
-      width: 'minmax(185px, 1fr)',
-      sortBy: endpointOf,
-      cell: (d) => <span className="nx-mono">{endpointOf(d)}</span>,
-    },
-    {
-      id: 'tags',
-      header: t('nav.tags'),
-      width: '64px',
-      align: 'right',
-      sortBy: (d) => d.tag_count,
-      cell: (d) => d.tag_count,
-    },
-    {
-      id: 'poll',
-      header: t('device.poll_interval'),
-      width: '104px',
-      align: 'right',
-      sortBy: (d) => d.poll_interval ?? '',
-      cell: (d) => d.poll_interval,
-    },
-    {
-      id: 'seen',
-      header: t('device.last_seen'),
-      width: '124px',
-      align: 'right',
-      cell: (d) => <DeviceLastSeen device={d} />,
-    },
-    {
-      id: 'error',
-      header: t('device.last_error'),
-      width: 'minmax(160px, 2.4fr)',
-      cell: (d) => <DeviceLastError device={d} />,
-    },
-  ];
+  return useMemo(
+    () => [
+      {
+        id: 'state',
+        header: t('device.state_label'),
+        width: '130px',
+        sortBy: (d) => d.status.state,
+        cell: (d) => <DeviceState device={d} />,
+      },
+      {
+        id: 'id',
+        header: t('device.id'),
+        width: 'minmax(110px, 1fr)',
+        sortBy: (d) => d.id,
+        cell: (d) => <span className="nx-mono">{d.id}</span>,
+      },
+      {
+        id: 'name',
+        header: t('device.name'),
+        width: 'minmax(120px, 1.4fr)',
+        sortBy: (d) => d.name ?? '',
+        cell: (d) => d.name,
+      },
+      {
+        id: 'endpoint',
+        header: t('device.endpoint'),
+        width: 'minmax(185px, 1fr)',
+        sortBy: endpointOf,
+        cell: (d) => <span className="nx-mono">{endpointOf(d)}</span>,
+      },
+      {
+        id: 'tags',
+        header: t('nav.tags'),
+        width: '64px',
+        align: 'right',
+        sortBy: (d) => d.tag_count,
+        cell: (d) => d.tag_count,
+      },
+      {
+        id: 'poll',
+        header: t('device.poll_interval'),
+        width: '104px',
+        align: 'right',
+        sortBy: (d) => d.poll_interval ?? '',
+        cell: (d) => d.poll_interval,
+      },
+      {
+        id: 'seen',
+        header: t('device.last_seen'),
+        width: '124px',
+        align: 'right',
+        cell: (d) => <DeviceLastSeen device={d} />,
+      },
+      {
+        id: 'error',
+        header: t('device.last_error'),
+        width: 'minmax(160px, 2.4fr)',
+        cell: (d) => <DeviceLastError device={d} />,
+      },
+    ],
+    [t],
+  );
 }

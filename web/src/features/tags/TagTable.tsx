@@ -1,5 +1,5 @@
 // Tags with live value, quality and age; a row opens the inspector beside the table.
-import { ActionIcon, Group, TextInput, Tooltip } from '@mantine/core';
+import { ActionIcon, Group, TextInput } from '@mantine/core';
 import { IconChartLine, IconEdit, IconSearch, IconTags } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import { type ReactNode, useDeferredValue, useMemo, useState } from 'react';
@@ -87,79 +87,79 @@ export function TagTable({ tags, isCut, q, selected, showDevice = false, emptyAc
 function useColumns(showDevice: boolean, onWrite: (tag: Tag) => void): GridColumn<Tag>[] {
   const { t } = useTranslation();
   const canWrite = usePermission('tags.write');
-  const device: GridColumn<Tag> = {
-    id: 'device',
-    header: t('tag.device'),
-    width: 'minmax(120px, 0.8fr)',
-    sortBy: (tag) => tag.device_id,
-    cell: (tag) => <span className="nx-mono nx-muted">{tag.device_id}</span>,
-  };
-  return [
-    ...(showDevice ? [device] : []),
-    {
-      id: 'id',
-      header: t('tag.id'),
-      width: 'minmax(150px, 1fr)',
-      sortBy: (tag) => tag.id,
-      cell: (tag) => <span className="nx-mono">{tag.id}</span>,
-    },
-    {
-      id: 'name',
-      header: t('tag.name'),
-      width: 'minmax(140px, 1.2fr)',
-      sortBy: (tag) => tag.name ?? '',
-      cell: (tag) => <span title={tag.description}>{tag.name}</span>,
-    },
-    { id: 'value', header: t('tag.value'), width: '190px', align: 'right', cell: (tag) => <LiveValue tag={tag} /> },
-    { id: 'quality', header: t('tag.quality'), width: '130px', cell: (tag) => <QualityMark tag={tag} /> },
-    { id: 'age', header: t('tag.age'), width: '100px', align: 'right', cell: (tag) => <AgeMark tag={tag} /> },
-    {
-      id: 'address',
-      header: t('tag.address'),
-      width: 'minmax(100px, 0.7fr)',
-      sortBy: (tag) => tag.address ?? '',
-      cell: (tag) => <span className="nx-mono nx-muted">{tag.address}</span>,
-    },
-    {
-      id: 'type',
-      header: t('tag.data_type'),
-      width: '90px',
-      sortBy: (tag) => tag.data_type ?? '',
-      cell: (tag) => <span className="nx-muted">{tag.data_type}</span>,
-    },
-    {
-      id: 'actions',
-      header: t('grid.actions'),
-      width: '92px',
-      cell: (tag) => (
-        <Group gap={4} wrap="nowrap">
-          <Tooltip label={t('trend.open')}>
+  return useMemo(() => {
+    const device: GridColumn<Tag> = {
+      id: 'device',
+      header: t('tag.device'),
+      width: 'minmax(120px, 0.8fr)',
+      sortBy: (tag) => tag.device_id,
+      cell: (tag) => <span className="nx-mono nx-muted">{tag.device_id}</span>,
+    };
+    return [
+      ...(showDevice ? [device] : []),
+      {
+        id: 'id',
+        header: t('tag.id'),
+        width: 'minmax(150px, 1fr)',
+        sortBy: (tag) => tag.id,
+        cell: (tag) => <span className="nx-mono">{tag.id}</span>,
+      },
+      {
+        id: 'name',
+        header: t('tag.name'),
+        width: 'minmax(140px, 1.2fr)',
+        sortBy: (tag) => tag.name ?? '',
+        cell: (tag) => <span title={tag.description}>{tag.name}</span>,
+      },
+      { id: 'value', header: t('tag.value'), width: '190px', align: 'right', cell: (tag) => <LiveValue tag={tag} /> },
+      { id: 'quality', header: t('tag.quality'), width: '130px', cell: (tag) => <QualityMark tag={tag} /> },
+      { id: 'age', header: t('tag.age'), width: '100px', align: 'right', cell: (tag) => <AgeMark tag={tag} /> },
+      {
+        id: 'address',
+        header: t('tag.address'),
+        width: 'minmax(100px, 0.7fr)',
+        sortBy: (tag) => tag.address ?? '',
+        cell: (tag) => <span className="nx-mono nx-muted">{tag.address}</span>,
+      },
+      {
+        id: 'type',
+        header: t('tag.data_type'),
+        width: '90px',
+        sortBy: (tag) => tag.data_type ?? '',
+        cell: (tag) => <span className="nx-muted">{tag.data_type}</span>,
+      },
+      {
+        id: 'actions',
+        header: t('grid.actions'),
+        width: '92px',
+        cell: (tag) => (
+          <Group gap={4} wrap="nowrap">
             <ActionIcon
               variant="subtle"
               color="gray"
               size={26}
               component={Link}
               to={`/trends?pens=${encodeURIComponent(tagKey(tag))}`}
+              title={t('trend.open')}
               aria-label={t('trend.open_of', { tag: tag.id })}
             >
               <IconChartLine size={16} />
             </ActionIcon>
-          </Tooltip>
-          {canWrite && isWritable(tag) && (
-            <Tooltip label={t('write.action')}>
+            {canWrite && isWritable(tag) && (
               <ActionIcon
                 variant="subtle"
                 color="gray"
                 size={26}
                 onClick={() => onWrite(tag)}
+                title={t('write.action')}
                 aria-label={t('write.action_of', { tag: tag.id })}
               >
                 <IconEdit size={16} />
               </ActionIcon>
-            </Tooltip>
-          )}
-        </Group>
-      ),
-    },
-  ];
+            )}
+          </Group>
+        ),
+      },
+    ];
+  }, [t, showDevice, canWrite, onWrite]);
 }
