@@ -25,6 +25,7 @@ void
 child_init(struct child *c, struct loop *loop, const char *name, const char *exe)
 {
     *c = (struct child){.name = name, .loop = loop, .backoff_ms = BACKOFF_MIN_MS};
+    c->log = (struct log_ctx){.module = "up", .kind = "child", .id = name};
     add(c, mem_strdup(exe));
     add(c, mem_strdup("supervised"));
 }
@@ -67,14 +68,13 @@ on_exit_status(void *arg, int64_t exit_status, int signum)
     c->process = NULL;
     loop_timer_stop(&c->kill);
     if (c->is_stopping) {
-        log_info(NULL, "child stopped", KV_STR("child", c->name));
+        log_info(&c->log, "child stopped");
         c->stopped(c->stopped_arg);
         return;
     }
     schedule_restart(c);
-    log_error(NULL, "child ended by itself and is started again", KV_STR("child", c->name),
-              KV_INT("exit_status", exit_status), KV_INT("signal", signum),
-              KV_UINT("in_ms", c->restart.due_ms - loop_now_ms(c->loop)));
+    log_error(&c->log, "child ended by itself and is started again", KV_INT("exit_status", exit_status),
+              KV_INT("signal", signum), KV_UINT("in_ms", c->restart.due_ms - loop_now_ms(c->loop)));
 }
 
 void
@@ -85,11 +85,11 @@ child_start(struct child *c)
 
     c->started_ms = loop_now_ms(c->loop);
     if (process_start(&c->process, c->loop, &conf, &why) != NX_OK) {
-        log_error(NULL, "cannot start child", KV_STR("child", c->name), KV_NOTE(&why));
+        log_error(&c->log, "cannot start child", KV_NOTE(&why));
         schedule_restart(c);
         return;
     }
-    log_info(NULL, "child started", KV_STR("child", c->name), KV_INT("pid", process_pid(c->process)));
+    log_info(&c->log, "child started", KV_INT("pid", process_pid(c->process)));
 }
 
 static void
@@ -98,7 +98,7 @@ on_patience_over(struct loop_timer *t, void *arg)
     struct child *c = arg;
 
     (void)t;
-    log_warn(NULL, "child does not stop and is killed", KV_STR("child", c->name));
+    log_warn(&c->log, "child does not stop and is killed");
     process_signal(c->process, SIGKILL);
 }
 

@@ -4,11 +4,13 @@
 
 #include "loop/loop.h"
 #include "loop/process.h"
+#include "obs/log.h"
 
 #define CHILD_MAX_ARGS 48
 
 struct child {
     const char *name;
+    struct log_ctx log;
     struct loop *loop;
     char *argv[CHILD_MAX_ARGS]; /* owned; ends with NULL */
     unsigned argc;

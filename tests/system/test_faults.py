@@ -111,11 +111,10 @@ def test_full_disk_is_named_and_mends_itself(platform, server, tmp_path):
         platform.start()
         platform.log_in()
         wait_until(lambda: tag_of(platform, "line", "n0")["quality"] == 192, what="a value")
-        with filler.open("wb") as out:
+        with filler.open("wb", buffering=0) as out:
             try:
                 while True:
                     out.write(b"x" * 4096)
-                    out.flush()
             except OSError:
                 pass
         # Ingestion frees the spool as fast as it fills; only without it the segments must grow.

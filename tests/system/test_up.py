@@ -70,7 +70,7 @@ def test_demo_comes_up_is_supervised_and_stops_in_order(demo):
     # SIGINT stops everything, in the order of the flow, and leaves nothing behind.
     demo.up.popen.send_signal(signal.SIGINT)
     assert demo.up.popen.wait(40) == 0
-    stopped = re.findall(r'"child stopped","child":"(\w+)"', demo.up.text())
+    stopped = re.findall(r'"child":"(\w+)","msg":"child stopped"', demo.up.text())
     assert stopped == ["gateway", "ingest", "core", "sim", "broker"]
     for pid in before.values():
         assert not pathlib.Path(f"/proc/{pid}").exists() or "Z" in pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2]
