@@ -198,7 +198,7 @@ bulk_send(struct bulk *b)
 
     auth_random_token(sync);
     json_array_foreach (b->parts, i, part) {
-        json_t *msg = json_pack("{s:s, s:I, s:I, s:I, s:O}", "sync", sync, "part", (json_int_t)(i + 1), "parts",
+        json_t *msg = json_pack("{s:s, s:I, s:I, s:I, s:O}", "sync", sync, "part", (json_int_t)i + 1, "parts",
                                 (json_int_t)n, "timestamp", (json_int_t)(core_now_us() / 1000), "devices", part);
         char *text = json_dumps(msg, JSON_COMPACT);
 

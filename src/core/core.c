@@ -223,6 +223,7 @@ core_open(struct core **out, struct loop *loop, const struct conf_source *src, s
         return err;
     }
     loop_timer_start(loop, &core->sweep_timer, SWEEP_MS, SWEEP_MS, on_sweep, core);
+    core_metrics_start(core);
     announce(core);
     *out = core;
     return NX_OK;
@@ -254,6 +255,7 @@ core_stop(struct core *core, void (*stopped)(void *arg), void *arg)
     core->stopped = stopped;
     core->stopped_arg = arg;
     loop_timer_stop(&core->sweep_timer);
+    loop_timer_stop(&core->metrics_timer);
     http_close(&core->http);
     write_cancel_all(core);
     bus_stop(core);
@@ -269,6 +271,7 @@ core_free(struct core **pcore)
     if (!core)
         return;
     loop_timer_stop(&core->sweep_timer);
+    loop_timer_stop(&core->metrics_timer);
     loop_timer_stop(&core->stop_timer);
     if (core->http)
         http_close(&core->http);

@@ -56,7 +56,7 @@ struct core {
     int64_t started_us;
     uint64_t messages, bad_messages;
     int64_t last_sweep_us;
-    struct loop_timer sweep_timer, stop_timer;
+    struct loop_timer sweep_timer, metrics_timer, stop_timer;
     unsigned stop_checks;
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -173,6 +173,8 @@ void readers_give(struct readers *r, struct historian *h, bool is_good);
 struct http_route *routes_make(void);
 json_t *routes_json(void);
 extern const struct http_ws_ops core_ws_ops;
+/* core_metrics.c: once a second the registry gets what the parts have counted. */
+void core_metrics_start(struct core *core);
 /* openapi.yaml as JSON, made by the build. */
 extern const unsigned char core_openapi_json[];
 extern const size_t core_openapi_json_len;

@@ -71,6 +71,8 @@ point_find(struct live *live, struct slice topic)
 {
     struct live_point *p = NULL;
 
+    if (topic.len == 0)
+        return NULL;
     HASH_FIND(by_topic, live->by_topic, topic.p, (unsigned)topic.len, p);
     return p;
 }

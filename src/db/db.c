@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -238,9 +239,11 @@ db_bind_null(struct db_stmt *st, int i)
 enum nx_err
 db_step(struct db_stmt *st, bool *has_row, struct nx_note *why)
 {
-    int rc = st->bind_rc != SQLITE_OK ? st->bind_rc : sqlite3_step(st->st);
     enum nx_err err;
+    int rc;
 
+    assert(st);
+    rc = st->bind_rc != SQLITE_OK ? st->bind_rc : sqlite3_step(st->st);
     *has_row = rc == SQLITE_ROW;
     if (rc == SQLITE_ROW || rc == SQLITE_DONE)
         return NX_OK;
