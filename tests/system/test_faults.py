@@ -105,9 +105,10 @@ def test_full_disk_is_named_and_mends_itself(platform, server, tmp_path):
     try:
         filler = small / "filler"
         filler.write_bytes(b"x" * (3 << 20))
-        platform.extra["gateway"] = ["buffer.disk_reserve=64KB", "buffer.segment_size=256KB"]
+        platform.extra["gateway"] = ["buffer.disk_reserve=64KB", "buffer.segment_size=64KB"]
         filler.unlink()
-        platform.write_devices([device("line", server.port, [{"id": "n0", "address": "holding:0", "data_type": "uint32"}])])
+        platform.write_devices([device("line", server.port, [
+            {"id": f"n{i}", "address": f"holding:{2 * i}", "data_type": "uint32"} for i in range(50)], poll_interval="50ms")])
         platform.start()
         platform.log_in()
         wait_until(lambda: tag_of(platform, "line", "n0")["quality"] == 192, what="a value")
@@ -120,6 +121,7 @@ def test_full_disk_is_named_and_mends_itself(platform, server, tmp_path):
         # Ingestion frees the spool as fast as it fills; only without it the segments must grow.
         platform.roles["ingest"].kill()
         platform.roles["gateway"].log_contains(str(small), 60)
+        wait_until(lambda: str(small) in str(platform.api.get("/api/v1/system/gateways")), what="the directory named in the API")
         before = server.counts[0]
         wait_until(lambda: server.counts[0] >= before + 10, what="polling going on")
         filler.unlink()
