@@ -183,7 +183,7 @@ const char *dev_status_word(const struct nx_dev *dev);
 struct slot *dev_slot(struct nx_dev *dev, const char *tag_id); /* NULL: none */
 
 /* Starts an operation on a link that is up. timeout_ms without any byte of the device ends it with NX_E_TIMEOUT, so
- * does ten times that in all. on_done runs once, maybe inside the call. */
+ * does ten times that in all; a write ends after timeout_ms in any case. on_done runs once, maybe inside the call. */
 void dev_read_start(struct nx_dev *dev, struct dev_read *r, uint64_t timeout_ms);
 void dev_write_start(struct nx_dev *dev, struct dev_write *w, uint64_t timeout_ms);
 void dev_browse_start(struct nx_dev *dev, struct dev_browse *b, uint64_t timeout_ms);

@@ -94,7 +94,9 @@ on_deadline(struct loop_timer *t, void *arg)
     uint64_t now = loop_now_ms(dev->engine->loop);
     uint64_t quiet_since = dev->heard_ms > h->started_ms ? dev->heard_ms : h->started_ms;
 
-    if (now - quiet_since < h->timeout_ms && now - h->started_ms < PATIENCE * h->timeout_ms) {
+    /* A write has no patience: after its time it must not happen any more. */
+    if (h->op->kind != NX_OP_WRITE && now - quiet_since < h->timeout_ms &&
+        now - h->started_ms < PATIENCE * h->timeout_ms) {
         loop_timer_start(dev->engine->loop, t, quiet_since + h->timeout_ms - now, 0, on_deadline, h);
         return;
     }
