@@ -85,7 +85,8 @@ struct conf;
 struct conf_source {
     const char *path;             /* file; NULL: none. <dir>/conf.d is merged over it */
     const char *const *overrides; /* "mqtt.port=1884" from flags; ends with NULL; may be NULL */
-    const char *const *foreign; /* top-level sections that belong to other services: accepted unread; ends with NULL */
+    /* Sections and dotted keys that belong to other services: accepted unread; ends with NULL. */
+    const char *const *foreign;
 };
 /* Loads everything in order of precedence. tables: NULL-terminated list of row tables that share *target. */
 NX_MUST_CHECK enum nx_err conf_load(struct conf **out, const struct conf_source *src, const struct conf_row *rows,

@@ -290,9 +290,9 @@ fill_level(const struct table *t, const struct conf_node *map, const char *prefi
     for (const struct conf_node *c = map->child; c; c = c->next) {
         char key[128];
 
-        if (!*prefix && is_foreign(t, c->key))
-            continue;
         (void)snprintf(key, sizeof key, "%s%s%s", prefix, *prefix ? "." : "", c->key);
+        if (is_foreign(t, key))
+            continue;
         enum nx_err err = fill_one(t, c, key, why);
         if (err != NX_OK)
             return err;

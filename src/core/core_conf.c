@@ -8,9 +8,31 @@
 const char *const core_log_levels[] = {"error", "warn", "info", "debug"};
 const char *const core_log_formats[] = {"json", "text"};
 
-const char *const core_conf_foreign[] = {"modbus",   "opcua",     "s7",        "polling", "commands", "buffer",
-                                         "database", "ingestion", "gateway",   "ingest",  "alert",    "spool",
-                                         "publish",  "up",        "publisher", NULL};
+/* Sections of other services, and their keys in sections that we share. */
+const char *const core_conf_foreign[] = {"modbus",
+                                         "opcua",
+                                         "s7",
+                                         "polling",
+                                         "commands",
+                                         "buffer",
+                                         "database",
+                                         "ingestion",
+                                         "gateway",
+                                         "ingest",
+                                         "alert",
+                                         "publish",
+                                         "devices.sync",
+                                         "devices.cache_path",
+                                         "historian.retention_days",
+                                         "mqtt.clean_session",
+                                         "mqtt.keep_alive",
+                                         "mqtt.qos",
+                                         "mqtt.reconnect_max",
+                                         "mqtt.reconnect_min",
+                                         "mqtt.retain",
+                                         "mqtt.session_expiry",
+                                         "mqtt.window",
+                                         NULL};
 
 const struct conf_row core_conf_rows[] = {
     {.key = "core.data_dir",
