@@ -57,7 +57,8 @@ conf_settings(struct arena *a, const struct nx_param *params, const struct conf_
     *out = NULL;
     while (params[n].key)
         n++;
-    struct conf_row *rows = rows_of(a, params, n);
+    struct arena scratch = {0}; /* of the rows: a plant has 100,000 tags, and each keeps only its values */
+    struct conf_row *rows = rows_of(&scratch, params, n);
     s->params = params;
     s->values = arena_alloc(a, (n + 1) * sizeof *s->values);
     s->has_value = arena_alloc(a, n + 1);
@@ -73,6 +74,7 @@ conf_settings(struct arena *a, const struct nx_param *params, const struct conf_
             err = map ? conf_fail(map, why, "'%s' is missing: %s", params[i].key, params[i].help)
                       : nx_fail(why, NX_E_CONFIG, "'%s' is missing: %s", params[i].key, params[i].help);
     }
+    arena_free(&scratch);
     if (err == NX_OK)
         *out = s;
     return err;
