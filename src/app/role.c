@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define REPEATS_EVERY_MS 5000
 
@@ -39,10 +40,8 @@ on_signal(void *arg)
 {
     struct running *r = arg;
 
-    if (r->is_stopping) { /* asked twice: at once */
-        loop_stop(r->loop);
-        return;
-    }
+    if (r->is_stopping) /* asked twice: at once, like kill -9, which every role survives */
+        _exit(EXIT_FAILED);
     r->is_stopping = true;
     log_info(NULL, "stopping");
     r->role->stop(r->state, on_stopped, r);

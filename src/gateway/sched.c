@@ -268,6 +268,7 @@ sched_make(struct nx_dev *dev)
 
     dev->groups = mem_calloc(n, sizeof *dev->groups);
     count_groups(dev, sizes);
+    dev->groups = mem_realloc(dev->groups, dev->group_count * sizeof *dev->groups); /* tags share few intervals */
     for (unsigned i = 0; i < dev->group_count; i++) {
         struct group *g = &dev->groups[i];
         g->dev = dev;

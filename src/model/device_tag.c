@@ -238,8 +238,10 @@ read_topic(struct device *d, const char *uns_root, const struct conf_node *map, 
     return NX_OK;
 }
 
+/* scratch holds what is needed only while reading: a plant has 100,000 tags. */
 static enum nx_err
-read_tag(struct device *d, const char *uns_root, const struct conf_node *map, struct tag *t, struct nx_note *why)
+read_tag(struct device *d, const char *uns_root, const struct conf_node *map, struct tag *t, struct arena *scratch,
+         struct nx_note *why)
 {
     static const struct nx_param no_params[] = {{.key = NULL}};
     const struct nx_param *params = d->driver->tag_params ? d->driver->tag_params : no_params;
@@ -248,10 +250,10 @@ read_tag(struct device *d, const char *uns_root, const struct conf_node *map, st
     struct conf_node *own;
     enum nx_err err;
 
-    if ((err = device_split(&d->arena, map, device_tag_rows, params, &own, why)) != NX_OK ||
+    if ((err = device_split(scratch, map, device_tag_rows, params, &own, why)) != NX_OK ||
         (err = refuse_later(map, why)) != NX_OK ||
         (err = conf_fill(&d->arena, device_tag_rows, own, &doc, why)) != NX_OK ||
-        (err = conf_settings(&d->arena, params, map, device_known_keys(&d->arena, device_tag_rows), &settings, why)) !=
+        (err = conf_settings(&d->arena, params, map, device_known_keys(scratch, device_tag_rows), &settings, why)) !=
             NX_OK)
         return err;
     if (!device_id_is_valid(doc.id))
@@ -322,6 +324,7 @@ check_twins(const struct device *d, const struct conf_node *list, uint32_t *orde
 enum nx_err
 device_read_tags(struct device *d, const char *uns_root, const struct conf_node *list, struct nx_note *why)
 {
+    struct arena scratch = {0};
     enum nx_err err = NX_OK;
 
     if (!list || list->kind == CONF_NULL)
@@ -334,8 +337,10 @@ device_read_tags(struct device *d, const char *uns_root, const struct conf_node 
     uint32_t *order = arena_alloc(&d->arena, list->count * sizeof *order);
     for (const struct conf_node *c = list->child; c && err == NX_OK; c = c->next) {
         order[d->tag_count] = d->tag_count;
-        err = read_tag(d, uns_root, c, &tags[d->tag_count++], why);
+        err = read_tag(d, uns_root, c, &tags[d->tag_count++], &scratch, why);
+        arena_reset(&scratch);
     }
+    arena_free(&scratch);
     d->tags = tags;
     d->tags_by_id = order;
     return err == NX_OK && d->tag_count ? check_twins(d, list, order, why) : err;
