@@ -47,6 +47,11 @@ struct role {
     void (*free)(void **state);
 };
 extern const struct role role_gateway, role_ingest, role_core;
+extern const struct role *const roles[]; /* all of them; ends with NULL */
+
+/* What one shared file may hold for others: the role's foreign sections and every key that only other roles have.
+ * NULL-terminated; free() it. */
+const char **role_foreign_keys(const struct role *role);
 
 /* `nexus <role> [--config FILE] [--set KEY=VALUE]...` */
 int role_run(const struct role *role, int argc, char **argv);

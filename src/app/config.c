@@ -10,17 +10,18 @@
 
 #define TARGET_BYTES 65536u /* larger than any service's struct of settings */
 
-static const struct role *const roles[] = {&role_gateway, &role_ingest, &role_core};
-
 /* Every section that any role reads: a file is checked against all of them together. */
 static enum nx_err
 load_role(const struct role *role, const struct conf_source *src, struct conf **out, void **target, struct nx_note *why)
 {
     struct conf_source own = *src;
 
-    own.foreign = role->foreign;
+    const char **foreign = role_foreign_keys(role);
+    own.foreign = foreign;
     *target = mem_alloc(TARGET_BYTES);
-    return conf_load(out, &own, role->rows, *target, why);
+    enum nx_err err = conf_load(out, &own, role->rows, *target, why);
+    free(foreign);
+    return err;
 }
 
 struct device_report {
@@ -66,7 +67,7 @@ check_settings(const char *path)
     struct conf_source src = {.path = path};
     struct nx_note why;
 
-    for (size_t i = 0; i < MEM_COUNT(roles); i++) {
+    for (size_t i = 0; roles[i]; i++) {
         struct conf *conf;
         void *target;
         enum nx_err err = load_role(roles[i], &src, &conf, &target, &why);
@@ -103,7 +104,7 @@ explain(const char *key, const struct conf_source *src)
     bool is_found = false;
     enum nx_err err = NX_OK;
 
-    for (size_t i = 0; i < MEM_COUNT(roles); i++) {
+    for (size_t i = 0; roles[i]; i++) {
         struct wbuf out = wbuf_init(0);
         struct conf *conf;
         void *target;
@@ -127,7 +128,7 @@ explain(const char *key, const struct conf_source *src)
 static int
 sample(const char *name)
 {
-    for (size_t i = 0; i < MEM_COUNT(roles); i++) {
+    for (size_t i = 0; roles[i]; i++) {
         if (strcmp(roles[i]->name, name) != 0)
             continue;
         struct wbuf out = wbuf_init(0);

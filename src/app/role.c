@@ -1,6 +1,7 @@
 /* role.c -- runs one service in this process. */
 #include "app/command.h"
 
+#include "base/mem.h"
 #include "obs/log.h"
 
 #include <signal.h>
@@ -10,6 +11,8 @@
 #include <unistd.h>
 
 #define REPEATS_EVERY_MS 5000
+
+const struct role *const roles[] = {&role_gateway, &role_ingest, &role_core, NULL};
 
 struct running {
     const struct role *role;
@@ -47,6 +50,38 @@ on_signal(void *arg)
     r->role->stop(r->state, on_stopped, r);
 }
 
+static bool
+has_row(const struct conf_row *rows, const char *key)
+{
+    while (rows->key && strcmp(rows->key, key) != 0)
+        rows++;
+    return rows->key;
+}
+
+const char **
+role_foreign_keys(const struct role *role)
+{
+    const char **keys = NULL;
+    size_t n = 0, cap = 0;
+
+    for (size_t i = 0; role->foreign[i]; i++) {
+        if (n + 1 >= cap)
+            keys = mem_realloc(keys, (cap = cap * 2 + 64) * sizeof *keys);
+        keys[n++] = role->foreign[i];
+    }
+    for (const struct role *const *other = roles; *other; other++) {
+        for (const struct conf_row *row = (*other)->rows; row->key; row++) {
+            if (has_row(role->rows, row->key))
+                continue;
+            if (n + 1 >= cap)
+                keys = mem_realloc(keys, (cap = cap * 2 + 64) * sizeof *keys);
+            keys[n++] = row->key;
+        }
+    }
+    keys[n] = NULL;
+    return keys;
+}
+
 int
 role_run(const struct role *role, int argc, char **argv)
 {
@@ -62,7 +97,8 @@ role_run(const struct role *role, int argc, char **argv)
                       role->name, argv[1], role->name);
         return EXIT_USAGE;
     }
-    struct conf_source src = {.path = config, .overrides = sets, .foreign = role->foreign};
+    const char **foreign = role_foreign_keys(role);
+    struct conf_source src = {.path = config, .overrides = sets, .foreign = foreign};
     (void)signal(SIGPIPE, SIG_IGN);
     enum nx_err err = log_init(&(struct log_conf){.service = role->name}, &why);
     if (err != NX_OK)
@@ -83,5 +119,6 @@ role_run(const struct role *role, int argc, char **argv)
     loop_free(&r.loop);
     log_flush_repeats();
     free(sets);
+    free(foreign);
     return exit_code_of(err);
 }
