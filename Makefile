@@ -11,8 +11,8 @@ DATA ?= data
 
 all:
 	@tools/deps build
-	@cmake --preset release >build-release.log 2>&1 || { cat build-release.log; rm -f build-release.log; exit 1; }
-	@rm -f build-release.log
+	@mkdir -p build; cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; rm -f build/configure.log; exit 1; }
+	@rm -f build/configure.log
 	@cmake --build build/release --target nexus -- --quiet
 	@tools/web-build build
 

@@ -61,24 +61,25 @@ has_row(const struct conf_row *rows, const char *key)
 const char **
 role_foreign_keys(const struct role *role)
 {
-    const char **keys = NULL;
-    size_t n = 0, cap = 0;
+    size_t n = 0, cap = 1;
 
-    for (size_t i = 0; role->foreign[i]; i++) {
-        if (n + 1 >= cap)
-            keys = mem_realloc(keys, (cap = cap * 2 + 64) * sizeof *keys);
-        keys[n++] = role->foreign[i];
+    while (role->foreign[cap - 1])
+        cap++;
+    for (const struct role *const *other = roles; *other; other++) {
+        for (const struct conf_row *row = (*other)->rows; row->key; row++)
+            cap++;
+    }
+    const char **keys = mem_calloc(cap, sizeof *keys);
+    while (role->foreign[n]) {
+        keys[n] = role->foreign[n];
+        n++;
     }
     for (const struct role *const *other = roles; *other; other++) {
         for (const struct conf_row *row = (*other)->rows; row->key; row++) {
-            if (has_row(role->rows, row->key))
-                continue;
-            if (n + 1 >= cap)
-                keys = mem_realloc(keys, (cap = cap * 2 + 64) * sizeof *keys);
-            keys[n++] = row->key;
+            if (!has_row(role->rows, row->key))
+                keys[n++] = row->key;
         }
     }
-    keys[n] = NULL;
     return keys;
 }
 

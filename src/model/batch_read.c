@@ -364,7 +364,7 @@ enum nx_err
 batch_decode(struct slice data, struct arena *a, struct batch *out, struct nx_note *why)
 {
     struct rbuf r = rbuf_init(data);
-    struct head h;
+    struct head h = {0};
     enum nx_err err;
 
     *out = (struct batch){0};

@@ -52,7 +52,8 @@ topic_build(const char *root, const char *prefix, const char *suffix, char *out,
         parts[0].len = 0;
     for (size_t i = 0; i < 3; i++) {
         /* Root and prefix may be absent; what was written must be sound. */
-        if (parts[i].len == 0 && (i < 2 && (i == 0 || !prefix || !*prefix)))
+        bool may_be_absent = i == 0 || (i == 1 && (!prefix || !*prefix));
+        if (may_be_absent && parts[i].len == 0)
             continue;
         const char *fault = fault_of(parts[i]);
         if (fault)
