@@ -168,6 +168,8 @@ on_head(struct conn *c)
         refuse_pipelined(req);
         return 0;
     }
+    if (!req_admit(req))
+        return 0;
     return send_continue(c);
 }
 

@@ -38,7 +38,8 @@ struct http_route {
     unsigned permission;     /* opaque to the server: for the guard */
 };
 
-/* Runs before every routed handler, where the handler runs. Has answered (problem) when it returns false. */
+/* Runs before every routed handler, where the handler runs; for bodies above 64 KiB on the loop, before they are read.
+ * Has answered (problem) when it returns false. */
 typedef bool http_guard(struct http_req *req, const struct http_route *route, void *arg);
 
 struct http_ws_ops {

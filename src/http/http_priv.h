@@ -26,6 +26,7 @@
 #define HTTP_WRITE_BYTES      (64u * 1024u)  /* one lws_write() */
 #define HTTP_STREAM_BYTES     (256u * 1024u) /* queued of a stream before its writer has to wait */
 #define HTTP_WS_MAX_QUEUE     (16u * 1024u * 1024u)
+#define HTTP_FREE_BODY_BYTES  (64u * 1024u) /* what strangers may send before the guard looks at them */
 #define HTTP_TICK_MS          500u
 #define HTTP_CLOSE_MS         2000u
 #define HTTP_PING_S           15u
@@ -55,7 +56,7 @@ struct http_req {
     /* what came in */
     enum http_method method;
     const char *path, *peer, *id;
-    bool is_tls, is_http10;
+    bool is_tls, is_http10, is_admitted;
     struct http_pair *headers, *query;
     struct route_match match;
     const char *route_label;
@@ -186,6 +187,8 @@ void req_unref(struct http_req *req);
 bool req_read_head(struct http_req *req, struct lws *wsi);
 /* Routes a request whose head is complete. false: answered already (404, 405, 413 ...). */
 bool req_route(struct http_req *req);
+/* Before a body beyond HTTP_FREE_BODY_BYTES is read: false when the guard has refused the request. */
+bool req_admit(struct http_req *req);
 /* The request is complete: runs its handler. */
 void req_dispatch(struct http_req *req);
 /* The client has gone or gets no answer any more. */

@@ -181,6 +181,7 @@ static const struct http_route ROUTES[] = {
     {HTTP_PUT, "/api/echo", on_echo, HTTP_ON_WORKER, 1000, 0},
     {HTTP_POST, "/api/json", on_json, HTTP_ON_LOOP, 10000, 0},
     {HTTP_POST, "/api/nobody", on_hello, HTTP_ON_LOOP, 0, 0},
+    {HTTP_POST, "/api/upload", on_echo, HTTP_ON_LOOP, 1000000, 7},
     {HTTP_GET, "/api/devices/{id}/tags/{tag}", on_params, HTTP_ON_LOOP, 0, 0},
     {HTTP_GET, "/api/worker", on_worker, HTTP_ON_WORKER, 0, 0},
     {HTTP_GET, "/api/stream", on_stream, HTTP_ON_WORKER, 0, 0},
@@ -639,6 +640,9 @@ test_framing(void **state)
         {"POST /api/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
          200, "abcde"},
         {"POST /api/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, NULL},
+        /* The guard refuses before the body comes, when it would be large. */
+        {"POST /api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n", 401, NULL},
+        {"POST /api/upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 401, NULL},
         {"POST /api/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n186a1\r\n", 0, NULL},
         {"POST /api/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc", 400, NULL},
         {"POST /api/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nabc", 501, NULL},
@@ -678,6 +682,8 @@ test_json_bodies(void **state)
         const char *has;
     } CASES[] = {
         {"application/json", "{\"a\": [1, 2]}", 200, "{\"a\":[1,2]}"},
+        {"application/json", "{\"a\":[0.2,5.0,-1e-9,9007199254740993,\"\\u00e4\",true,false,null,{},[]]}", 200,
+         "{\"a\":[0.2,5,-1e-09,9007199254740993,\"\xc3\xa4\",true,false,null,{},[]]}"},
         {"application/merge-patch+json; charset=utf-8", "{}", 200, "{}"},
         {"text/plain", "{}", 415, "not_json"},
         {"application/json", "{\"a\":\n 1,}", 400, "line 2"},

@@ -1,5 +1,7 @@
 #include "http/http_priv.h"
 
+#include "http/json.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,19 +183,12 @@ http_respond_empty(struct http_req *req, int status)
     http_respond(req, status, NULL, slice(NULL, 0));
 }
 
-static int
-dump_to_wbuf(const char *text, size_t len, void *arg)
-{
-    wbuf_bytes(arg, text, len);
-    return 0;
-}
-
 void
 http_respond_json(struct http_req *req, int status, json_t *json)
 {
     struct wbuf body = wbuf_init(0);
 
-    (void)json_dump_callback(json, dump_to_wbuf, &body, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_print(json, &body);
     json_decref(json);
     http_respond_buf(req, status, "application/json", &body);
 }

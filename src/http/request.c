@@ -262,17 +262,41 @@ req_route(struct http_req *req)
 
 /* --- handlers --- */
 
+static bool
+ask_guard(struct http_req *req)
+{
+    const struct http_conf *conf = req->server->conf;
+
+    if (req->is_admitted || !conf->guard || conf->guard(req, req->match.route, conf->arg))
+        return true;
+    if (!req->is_answered)
+        req_simple_problem(req, 403, "forbidden", "The request was refused.");
+    return false;
+}
+
+bool
+req_admit(struct http_req *req)
+{
+    uint64_t n = req->match.route->max_body_bytes;
+    const char *length = http_header(req, "content-length");
+
+    if (length)
+        (void)parse_content_length(length, &n);
+    if (n <= HTTP_FREE_BODY_BYTES)
+        return true;
+    req->is_admitted = ask_guard(req);
+    req->must_close = req->must_close || !req->is_admitted; /* what is still coming is not worth reading */
+    return req->is_admitted;
+}
+
 static void
 run_handler(struct http_req *req)
 {
     const struct http_conf *conf = req->server->conf;
     const struct http_route *route = req->match.route;
 
-    if (conf->guard && !conf->guard(req, route, conf->arg)) {
-        if (!req->is_answered)
-            req_simple_problem(req, 403, "forbidden", "The request was refused.");
+    if (!ask_guard(req))
         return;
-    }
     route->handler(req, conf->arg);
     if (!req->is_answered && !req->is_held) {
         log_error(&http_log, "a handler has not answered; sending 500", KV_STR("route", route->path));
