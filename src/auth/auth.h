@@ -36,7 +36,8 @@ struct auth_guard *auth_guard_new(void); /* at most 10,000 entries, oldest go fi
 void auth_guard_free(struct auth_guard **g);
 /* Milliseconds to wait before the next attempt is allowed; 0: go on. Thread-safe. */
 uint64_t auth_guard_wait_ms(struct auth_guard *g, const char *account, const char *peer, uint64_t now_ms);
-/* 5 failures: 1 s, doubling up to 15 min. A success forgets. */
+/* 5 failures: 1 s, doubling up to 15 min. A success forgets, and so do 15 min without an attempt after the delay.
+ * Accounts are equal without case. now_ms never goes back: not the wall clock. */
 void auth_guard_result(struct auth_guard *g, const char *account, const char *peer, uint64_t now_ms, bool success);
 
 /* --- JWT --- */
@@ -47,6 +48,7 @@ struct auth_claims {
     enum auth_role role;
     int64_t issued_s, expires_s;
     char id[AUTH_TOKEN_CAP];
+    char session[AUTH_DIGEST_CAP]; /* digest of the login's session: the token ends with it */
 };
 /* Loads or makes the signing key in <dir>/jwt-key.json (0600). */
 NX_MUST_CHECK enum nx_err auth_issuer_open(struct auth_issuer **out, const char *dir, const char *issuer,

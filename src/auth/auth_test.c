@@ -82,6 +82,12 @@ guessing_gets_slower_and_success_forgets(void **state)
     assert_int_equal(auth_guard_wait_ms(g, "admin", "10.0.0.1", now + 900000), 0);
     auth_guard_result(g, "admin", "10.0.0.1", now, true);
     assert_int_equal(auth_guard_wait_ms(g, "admin", "10.0.0.1", now), 0);
+    for (unsigned i = 0; i < 6; i++) /* one account in all its spellings */
+        auth_guard_result(g, i % 2 ? "Ada" : "aDa", "peer", now, false);
+    assert_true(auth_guard_wait_ms(g, "ADA", "peer", now) > 0);
+    now += 2 * 15 * 60 * 1000; /* forgotten: mistakes of last week do not count */
+    auth_guard_result(g, "ada", "peer", now, false);
+    assert_int_equal(auth_guard_wait_ms(g, "ada", "peer", now), 0);
     for (unsigned i = 0; i < 20000; i++) { /* bounded */
         char peer[32];
 
@@ -108,7 +114,8 @@ open_issuer(struct issuer_test *t)
                                          .role = AUTH_ROLE_ENGINEER,
                                          .issued_s = 1000000,
                                          .expires_s = 1000600,
-                                         .id = "j1"}};
+                                         .id = "j1",
+                                         .session = "s1"}};
     assert_non_null(mkdtemp(t->dir));
     assert_int_equal(auth_issuer_open(&t->is, t->dir, "nexus", "nexus-api", &why), NX_OK);
 }
@@ -137,6 +144,7 @@ tokens_carry_their_claims_and_end(void **state)
     assert_int_equal(auth_issue(t.is, &t.claims, &token, &why), NX_OK);
     assert_int_equal(auth_verify(t.is, token, 1000100, &c, &why), NX_OK);
     assert_string_equal(c.username, "ada");
+    assert_string_equal(c.session, "s1");
     assert_int_equal(c.role, AUTH_ROLE_ENGINEER);
     assert_int_equal(auth_verify(t.is, token, 1000659, &c, &why), NX_OK); /* within the skew */
     assert_int_equal(auth_verify(t.is, token, 1000661, &c, &why), NX_E_EXPIRED);

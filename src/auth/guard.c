@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <ctype.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #define FREE_FAILURES  5u
 #define FIRST_DELAY_MS 1000u
 #define LONGEST_MS     (15u * 60u * 1000u)
+#define FORGET_MS      (15u * 60u * 1000u) /* after the delay is over */
 #define KEY_CAP        160u
 
 struct entry {
@@ -51,19 +53,26 @@ auth_guard_free(struct auth_guard **g)
     *g = NULL;
 }
 
+/* Names of users are equal without case: each spelling must not bring attempts of its own. */
 static void
 make_key(char key[KEY_CAP], const char *account, const char *peer)
 {
     (void)snprintf(key, KEY_CAP, "%.64s\n%.80s", account, peer ? peer : "");
+    for (char *p = key; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
 }
 
 static struct entry *
-find(struct auth_guard *g, const char *key)
+find(struct auth_guard *g, const char *key, uint64_t now_ms)
 {
     struct entry *e;
 
     HASH_FIND_STR(g->entries, key, e);
-    return e;
+    if (!e || now_ms < e->open_at_ms + FORGET_MS)
+        return e;
+    HASH_DEL(g->entries, e);
+    free(e);
+    return NULL;
 }
 
 uint64_t
@@ -74,7 +83,7 @@ auth_guard_wait_ms(struct auth_guard *g, const char *account, const char *peer, 
 
     make_key(key, account, peer);
     pthread_mutex_lock(&g->lock);
-    const struct entry *e = find(g, key);
+    const struct entry *e = find(g, key, now_ms);
     if (e && e->open_at_ms > now_ms)
         wait = e->open_at_ms - now_ms;
     pthread_mutex_unlock(&g->lock);
@@ -113,7 +122,7 @@ auth_guard_result(struct auth_guard *g, const char *account, const char *peer, u
 
     make_key(key, account, peer);
     pthread_mutex_lock(&g->lock);
-    struct entry *e = find(g, key);
+    struct entry *e = find(g, key, now_ms);
     if (success && e) {
         HASH_DEL(g->entries, e);
         free(e);

@@ -96,9 +96,9 @@ static char *
 claims_json(const struct auth_issuer *is, const struct auth_claims *c)
 {
     json_t *json =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "iss", is->issuer, "aud", is->audience, "sub",
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s}", "iss", is->issuer, "aud", is->audience, "sub",
                   c->subject, "name", c->username, "role", auth_role_name(c->role), "iat", (json_int_t)c->issued_s,
-                  "nbf", (json_int_t)c->issued_s, "exp", (json_int_t)c->expires_s, "jti", c->id);
+                  "nbf", (json_int_t)c->issued_s, "exp", (json_int_t)c->expires_s, "jti", c->id, "sid", c->session);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
     json_decref(json);
@@ -175,7 +175,8 @@ read_claims(const struct auth_issuer *is, const json_t *json, int64_t now_s, str
         return nx_fail(why, NX_E_AUTH, "the token is not valid yet: compare the clocks");
     if (!copy_text(json, "sub", out->subject, sizeof out->subject) ||
         !copy_text(json, "name", out->username, sizeof out->username) ||
-        !copy_text(json, "jti", out->id, sizeof out->id) || !copy_text(json, "role", role, sizeof role) ||
+        !copy_text(json, "jti", out->id, sizeof out->id) ||
+        !copy_text(json, "sid", out->session, sizeof out->session) || !copy_text(json, "role", role, sizeof role) ||
         !auth_role_parse(role, &out->role))
         return nx_fail(why, NX_E_AUTH, "the token lacks a claim");
     out->issued_s = json_integer_value(json_object_get(json, "iat"));
