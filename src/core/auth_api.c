@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PASSWORD_MIN 8
@@ -33,6 +34,7 @@ issue_access(struct core *core, struct login *login, struct nx_note *why)
     claims.expires_s = claims.issued_s + core->conf.access_ttl_ms / 1000;
     (void)snprintf(claims.subject, sizeof claims.subject, "%lld", (long long)login->user_id);
     (void)snprintf(claims.username, sizeof claims.username, "%s", login->username);
+    (void)snprintf(claims.session, sizeof claims.session, "%s", login->session_digest);
     auth_random_token(claims.id);
     return auth_issue(core->issuer, &claims, &login->access, why);
 }
@@ -51,23 +53,30 @@ issue_refresh(struct core *core, struct store_tx *tx, struct login *login, struc
                                 why);
 }
 
-/* A new session with its token pair, in the store; nothing is valid before the commit. */
+static enum nx_err
+session_store(struct core *core, struct store_tx *tx, const struct login *login, struct nx_note *why)
+{
+    int64_t now_us = core_now_us();
+
+    return store_session_put(tx,
+                             &(struct store_session){.digest = login->session_digest,
+                                                     .user_id = login->user_id,
+                                                     .created_us = now_us,
+                                                     .expires_us = now_us + core->conf.session_ttl_ms * 1000,
+                                                     .last_seen_us = now_us},
+                             why);
+}
+
+/* A new session with its token pair, in the store; nobody knows its secrets before the commit. */
 static enum nx_err
 login_store(struct core *core, struct store_tx *tx, struct login *login, struct nx_note *why)
 {
-    int64_t now_us = core_now_us();
     enum nx_err err;
 
     auth_random_token(login->session);
     auth_digest(login->session, login->session_digest);
     auth_random_token(login->chain);
-    err = store_session_insert(tx,
-                               &(struct store_session){.digest = login->session_digest,
-                                                       .user_id = login->user_id,
-                                                       .created_us = now_us,
-                                                       .expires_us = now_us + core->conf.session_ttl_ms * 1000,
-                                                       .last_seen_us = now_us},
-                               why);
+    err = session_store(core, tx, login, why);
     if (err == NX_OK)
         err = issue_refresh(core, tx, login, why);
     if (err == NX_OK)
@@ -117,23 +126,27 @@ login_answer(struct http_req *req, struct core *core, int status, const struct l
     http_respond_json(req, status, body);
 }
 
-/* Commits and answers; *tx is over in any case. */
-static void
+/* Commits and answers; *tx is over in any case. false: nothing was stored. */
+static bool
 login_finish(struct http_req *req, struct core *core, struct store_tx **tx, int status, struct login *login)
 {
     struct nx_note why = {0};
     enum nx_err err = login_store(core, *tx, login, &why);
 
-    if (err == NX_OK)
+    if (err == NX_OK) {
+        login_activate(core,
+                       login); /* within the transaction: whoever ends all logins of a user comes before or after */
         err = store_commit(tx, &why);
+    }
     store_rollback(tx);
     if (err == NX_OK) {
-        login_activate(core, login);
         login_answer(req, core, status, login);
     } else {
+        sessions_remove(core->sessions, login->session_digest);
         http_respond_err(req, err, "login_not_stored", &why);
     }
     free(login->access);
+    return err == NX_OK;
 }
 
 /* --- lock-out ------------------------------------------------------------------------------------------------------
@@ -142,7 +155,10 @@ login_finish(struct http_req *req, struct core *core, struct store_tx **tx, int 
 static uint64_t
 now_ms(void)
 {
-    return (uint64_t)(core_now_us() / 1000);
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* setting the clock ends no delay */
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 static bool
@@ -280,7 +296,8 @@ setup_store(struct http_req *req, struct core *core, const char *username, const
     }
     login.user_id = user.id;
     (void)snprintf(login.username, sizeof login.username, "%s", username);
-    login_finish(req, core, &tx, 201, &login);
+    if (!login_finish(req, core, &tx, 201, &login))
+        return;
     (void)unlink(core->setup_path);
     log_info(&core_log, "the first administrator was created", KV_STR("user", username),
              KV_STR("peer", http_peer(req)));
@@ -377,7 +394,7 @@ auth_login(struct http_req *req, void *arg)
     login.user_id = user.id;
     login.role = (enum auth_role)user.role;
     (void)snprintf(login.username, sizeof login.username, "%s", user.username);
-    login_finish(req, core, &tx, 200, &login);
+    (void)login_finish(req, core, &tx, 200, &login);
 }
 
 /* --- refresh
@@ -394,13 +411,16 @@ deny_refresh(struct http_req *req, const char *detail)
                                                      .fixes = {"Log in again."}});
 }
 
-/* Two holders of one token: the chain ends for both (RFC 9700, 4.14.2). */
+/* Two holders of one token: the login ends for both (RFC 9700, 4.14.2). */
 static void
-end_stolen_chain(struct http_req *req, struct store_tx **tx, const struct store_refresh *old)
+end_stolen_chain(struct http_req *req, struct core *core, struct store_tx **tx, const struct store_refresh *old)
 {
     struct nx_note why = {0};
     enum nx_err err = store_refresh_delete_chain(*tx, old->chain, &why);
 
+    sessions_remove(core->sessions, old->session_digest);
+    if (err == NX_OK)
+        err = store_session_delete(*tx, old->session_digest, &why);
     if (err == NX_OK)
         err = store_commit(tx, &why);
     store_rollback(tx);
@@ -423,12 +443,16 @@ refresh_rotate(struct http_req *req, struct core *core, struct store_tx **tx, co
     (void)snprintf(login.chain, sizeof login.chain, "%s", old->chain);
     (void)snprintf(login.session_digest, sizeof login.session_digest, "%s", old->session_digest);
     err = store_refresh_use(*tx, old->digest, &why);
+    if (err == NX_OK) /* a refresh token outlives the idle end of its session */
+        err = session_store(core, *tx, &login, &why);
     if (err == NX_OK)
         err = issue_refresh(core, *tx, &login, &why);
     if (err == NX_OK)
         err = issue_access(core, &login, &why);
-    if (err == NX_OK)
+    if (err == NX_OK) {
+        login_activate(core, &login);
         err = store_commit(tx, &why);
+    }
     store_rollback(tx);
     http_set_header(req, "Cache-Control", "no-store");
     if (err == NX_OK)
@@ -456,7 +480,7 @@ auth_refresh(struct http_req *req, void *arg)
     auth_digest(token, digest);
     err = store_refresh_get(tx, digest, core_now_us(), http_arena(req), &old, &why);
     if (err == NX_OK && old.is_used) {
-        end_stolen_chain(req, &tx, &old);
+        end_stolen_chain(req, core, &tx, &old);
     } else if (err == NX_OK) {
         refresh_rotate(req, core, &tx, &old);
     } else {
@@ -476,25 +500,23 @@ auth_logout(struct http_req *req, void *arg)
 {
     struct core *core = arg;
     const struct principal *who = core_user(req);
-    struct store_tx *tx = NULL;
+    struct store_tx *tx = api_begin(req, core, STORE_WRITE);
     struct nx_note why = {0};
-    enum nx_err err = NX_OK;
+    enum nx_err err;
 
-    if (who->has_session) {
-        tx = api_begin(req, core, STORE_WRITE);
-        if (!tx)
-            return;
-        sessions_remove(core->sessions, who->digest);
-        err = store_session_delete(tx, who->digest, &why);
-        if (err == NX_OK)
-            err = store_refresh_delete_session(tx, who->digest, &why);
-        if (err == NX_OK)
-            err = store_commit(&tx, &why);
-        store_rollback(&tx);
+    if (!tx)
+        return;
+    sessions_remove(core->sessions, who->digest);
+    err = store_session_delete(tx, who->digest, &why);
+    if (err == NX_OK)
+        err = store_refresh_delete_session(tx, who->digest, &why);
+    if (err == NX_OK)
+        err = store_commit(&tx, &why);
+    store_rollback(&tx);
+    if (who->is_cookie)
         http_set_cookie(req, session_cookie_name(req), "",
                         http_is_tls(req) ? "Path=/; HttpOnly; Secure; SameSite=Strict; Max-Age=0"
                                          : "Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
-    }
     if (err == NX_OK)
         http_respond_empty(req, 204);
     else
@@ -514,7 +536,7 @@ auth_me(struct http_req *req, void *arg)
             json_array_append_new(granted, json_string(permission_name(p)));
     }
     body = json_pack("{s:o, s:o}", "user", user_json(who->username, who->role), "permissions", granted);
-    if (who->has_session)
+    if (who->is_cookie)
         json_object_set_new(body, "csrf_token", json_string(who->csrf));
     http_set_header(req, "Cache-Control", "no-store");
     http_respond_json(req, 200, body);

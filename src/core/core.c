@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define SWEEP_MS      60000
+#define LIVE_CHECK_MS 1000
 #define STOP_CHECK_MS 20
 #define STOP_MOST     150 /* checks: 3 s */
 
@@ -75,9 +76,29 @@ on_sweep(struct loop_timer *t, void *arg)
  * ------------------------------------------------------------------------------------------------ */
 
 static bool
-hub_check_token(void *arg, const char *token)
+hub_check_token(void *arg, const char *token, char session[HUB_SESSION_CAP])
 {
-    return core_token_is_good(arg, token);
+    _Static_assert(HUB_SESSION_CAP == AUTH_DIGEST_CAP, "a session is known by its digest");
+    return core_token_is_good(arg, token, session);
+}
+
+/* Whoever watches is there: the session does not end for idleness. */
+static bool
+hub_check_session(void *arg, const char *session)
+{
+    struct core *core = arg;
+    struct session s;
+
+    return sessions_use(core->sessions, session, core_now_us(), &s);
+}
+
+static void
+on_live_check(struct loop_timer *t, void *arg)
+{
+    struct core *core = arg;
+
+    (void)t;
+    hub_check_sessions(core->hub);
 }
 
 static json_t *
@@ -130,7 +151,7 @@ open_settings(struct core *core, const struct conf_source *src, struct nx_note *
 static void
 make_parts(struct core *core)
 {
-    static const struct hub_ops ops = {hub_check_token, hub_device_status, hub_each_device};
+    static const struct hub_ops ops = {hub_check_token, hub_check_session, hub_device_status, hub_each_device};
 
     core->started_us = core_now_us();
     core->metrics = metrics_new();
@@ -223,6 +244,7 @@ core_open(struct core **out, struct loop *loop, const struct conf_source *src, s
         return err;
     }
     loop_timer_start(loop, &core->sweep_timer, SWEEP_MS, SWEEP_MS, on_sweep, core);
+    loop_timer_start(loop, &core->live_timer, LIVE_CHECK_MS, LIVE_CHECK_MS, on_live_check, core);
     core_metrics_start(core);
     announce(core);
     *out = core;
@@ -256,6 +278,7 @@ core_stop(struct core *core, void (*stopped)(void *arg), void *arg)
     core->stopped_arg = arg;
     loop_timer_stop(&core->sweep_timer);
     loop_timer_stop(&core->metrics_timer);
+    loop_timer_stop(&core->live_timer);
     http_close(&core->http);
     write_cancel_all(core);
     bus_stop(core);
@@ -272,6 +295,7 @@ core_free(struct core **pcore)
         return;
     loop_timer_stop(&core->sweep_timer);
     loop_timer_stop(&core->metrics_timer);
+    loop_timer_stop(&core->live_timer);
     loop_timer_stop(&core->stop_timer);
     if (core->http)
         http_close(&core->http);

@@ -56,7 +56,7 @@ struct core {
     int64_t started_us;
     uint64_t messages, bad_messages;
     int64_t last_sweep_us;
-    struct loop_timer sweep_timer, metrics_timer, stop_timer;
+    struct loop_timer sweep_timer, metrics_timer, stop_timer, live_timer;
     unsigned stop_checks;
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -97,9 +97,9 @@ struct principal {
     char username[65];
     enum auth_role role;
     int64_t user_id;
-    bool has_session; /* by cookie; else by bearer token */
-    char digest[AUTH_DIGEST_CAP];
-    char csrf[AUTH_DIGEST_CAP];
+    bool is_cookie;               /* else a bearer token */
+    char digest[AUTH_DIGEST_CAP]; /* of the session */
+    char csrf[AUTH_DIGEST_CAP];   /* with a cookie */
 };
 /* Cookie or bearer token. false: nobody. */
 bool principal_of(struct core *core, struct http_req *req, struct principal *out);
@@ -107,7 +107,8 @@ const char *session_cookie_name(const struct http_req *req);
 /* Guard of all routes: login, permission, CSRF. */
 bool core_guard(struct http_req *req, const struct http_route *route, void *arg);
 const struct principal *core_user(const struct http_req *req);
-bool core_token_is_good(struct core *core, const char *token);
+/* For live values; session names the login. */
+bool core_token_is_good(struct core *core, const char *token, char session[AUTH_DIGEST_CAP]);
 /* Creates the set-up code when there is no user yet, loads sessions and keys. Start only. */
 NX_MUST_CHECK enum nx_err users_start(struct core *core, struct nx_note *why);
 /* Removes what has expired and stores when sessions were used last. Worker. */

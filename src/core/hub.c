@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "core/hub_priv.h"
 
+#include <stdio.h>
 #include <utlist.h>
 
 #define SLOW_BYTES  (1u << 20)
@@ -79,20 +80,32 @@ on_auth_late(struct loop_timer *t, void *arg)
 }
 
 struct hub_conn *
-hub_open(struct hub *hub, const struct hub_out *out, void *out_arg, bool is_known)
+hub_open(struct hub *hub, const struct hub_out *out, void *out_arg, const char *session)
 {
     struct hub_conn *conn = mem_alloc(sizeof *conn);
 
     conn->hub = hub;
     conn->out = *out;
     conn->out_arg = out_arg;
-    conn->is_known = is_known;
+    conn->is_known = session != NULL;
+    (void)snprintf(conn->session, sizeof conn->session, "%s", session ? session : "");
     DL_APPEND(hub->conns, conn);
     hub->stats.clients++;
-    if (!is_known)
+    if (!session)
         loop_timer_start(hub->loop, &conn->auth_timer, AUTH_MS, 0, on_auth_late, conn);
     hub_send_hello(conn);
     return conn;
+}
+
+void
+hub_check_sessions(struct hub *hub)
+{
+    struct hub_conn *conn, *next;
+
+    DL_FOREACH_SAFE (hub->conns, conn, next) {
+        if (conn->is_known && !conn->is_dead && !hub->ops.check_session(hub->arg, conn->session))
+            hub_kick(conn, 4001, "this login has ended: log in again");
+    }
 }
 
 void

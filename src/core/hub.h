@@ -18,6 +18,7 @@
 #define HUB_MAX_FILTERS 64
 #define HUB_MIN_RATE_MS 50
 #define HUB_RATE_MS     250
+#define HUB_SESSION_CAP 65
 #define HUB_PROTOCOL    "nexus.v1.json"
 
 struct hub;
@@ -31,8 +32,10 @@ struct hub_out {
 };
 
 struct hub_ops {
-    /* Is the access token good? For clients without a cookie. */
-    bool (*check_token)(void *arg, const char *token);
+    /* Is the access token good, and of which session? For clients without a cookie. */
+    bool (*check_token)(void *arg, const char *token, char session[HUB_SESSION_CAP]);
+    /* Logged in still? */
+    bool (*check_session)(void *arg, const char *session);
     /* DeviceStatus; new reference. NULL: no such device. */
     json_t *(*device_status)(void *arg, const char *device_id);
     /* Calls each() for every device. */
@@ -43,8 +46,10 @@ struct hub *hub_new(struct loop *loop, struct live *live, const struct hub_ops *
 /* Every connection must be closed. */
 void hub_free(struct hub **hub);
 
-/* is_known: a session cookie was good; else the first message must be auth, within 5 s. Sends hello. */
-struct hub_conn *hub_open(struct hub *hub, const struct hub_out *out, void *out_arg, bool is_known);
+/* session: that of a good cookie; NULL: the first message must be auth, within 5 s. Sends hello. */
+struct hub_conn *hub_open(struct hub *hub, const struct hub_out *out, void *out_arg, const char *session);
+/* Closes the connections whose login has ended. */
+void hub_check_sessions(struct hub *hub);
 void hub_message(struct hub_conn *conn, struct slice text);
 void hub_drained(struct hub_conn *conn);
 /* The connection is gone; nothing more is sent. */

@@ -50,6 +50,7 @@ struct hub_conn {
     struct hub_out out;
     void *out_arg;
     bool is_known, is_dead;
+    char session[HUB_SESSION_CAP];
     struct hub_sub *subs; /* hash */
     unsigned watch_count;
     int next_alias;

@@ -345,7 +345,7 @@ request_auth(struct hub_conn *conn, const json_t *msg)
 {
     const char *token = json_string_value(json_object_get(msg, "token"));
 
-    if (!token || !conn->hub->ops.check_token(conn->hub->arg, token)) {
+    if (!token || !conn->hub->ops.check_token(conn->hub->arg, token, conn->session)) {
         hub_kick(conn, 4001, "the access token is not valid: log in again");
         return NULL;
     }

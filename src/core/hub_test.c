@@ -45,10 +45,20 @@ out_close(void *arg, uint16_t code, const char *reason)
 }
 
 static bool
-check_token(void *arg, const char *token)
+check_token(void *arg, const char *token, char session[HUB_SESSION_CAP])
 {
     (void)arg;
+    strcpy(session, "by token");
     return strcmp(token, "good") == 0;
+}
+
+static const char *ended_session = "";
+
+static bool
+check_session(void *arg, const char *session)
+{
+    (void)arg;
+    return strcmp(session, ended_session) != 0;
 }
 
 static json_t *
@@ -70,7 +80,7 @@ static const struct hub_out out_ops = {out_send, out_pending, out_close};
 static int
 setup(void **state)
 {
-    static const struct hub_ops ops = {check_token, device_status, each_device};
+    static const struct hub_ops ops = {check_token, check_session, device_status, each_device};
     static const struct live_tag tags[] = {{"t1", "uns/t1", "float32", "bar"}, {"t2", "uns/t2", "bool", NULL}};
     struct fixture *f = mem_alloc(sizeof *f);
 
@@ -80,7 +90,7 @@ setup(void **state)
     f->hub = hub_new(f->loop, f->live, &ops, f);
     f->out = wbuf_init(0);
     live_set_device(f->live, "d", tags, 2, NULL, NULL);
-    f->conn = hub_open(f->hub, &out_ops, f, true);
+    f->conn = hub_open(f->hub, &out_ops, f, "session");
     wbuf_reset(&f->out);
     *state = f;
     return 0;
@@ -238,12 +248,35 @@ client_that_does_not_move_is_closed(void **state)
 }
 
 static void
+connection_ends_with_its_login(void **state)
+{
+    struct fixture *f = *state;
+
+    hub_check_sessions(f->hub);
+    assert_int_equal(0, f->close_code);
+    ended_session = "session";
+    hub_check_sessions(f->hub);
+    assert_int_equal(4001, f->close_code);
+    hub_close(&f->conn);
+    f->close_code = 0;
+    f->conn = hub_open(f->hub, &out_ops, f, NULL);
+    hub_check_sessions(f->hub); /* has no login yet: the timer looks after it */
+    say(f, "{\"op\":\"auth\",\"token\":\"good\"}");
+    hub_check_sessions(f->hub);
+    assert_int_equal(0, f->close_code);
+    ended_session = "by token";
+    hub_check_sessions(f->hub);
+    assert_int_equal(4001, f->close_code);
+    ended_session = "";
+}
+
+static void
 unknown_client_must_log_in(void **state)
 {
     struct fixture *f = *state;
 
     hub_close(&f->conn);
-    f->conn = hub_open(f->hub, &out_ops, f, false);
+    f->conn = hub_open(f->hub, &out_ops, f, NULL);
     say(f, "{\"op\":\"ping\"}");
     assert_non_null(strstr(said(f), "pong"));
     say(f, "{\"op\":\"auth\",\"token\":\"good\"}");
@@ -252,12 +285,12 @@ unknown_client_must_log_in(void **state)
     say(f, "{\"op\":\"sub\",\"id\":1,\"kind\":\"tag\",\"ids\":[]}");
     assert_non_null(strstr(said(f), "snap"));
     hub_close(&f->conn);
-    f->conn = hub_open(f->hub, &out_ops, f, false);
+    f->conn = hub_open(f->hub, &out_ops, f, NULL);
     loop_fake_advance_ms(f->loop, 5000);
     assert_int_equal(4001, f->close_code);
     f->close_code = 0;
     hub_close(&f->conn);
-    f->conn = hub_open(f->hub, &out_ops, f, false);
+    f->conn = hub_open(f->hub, &out_ops, f, NULL);
     say(f, "{\"op\":\"sub\",\"id\":1,\"kind\":\"tag\",\"ids\":[\"d/t1\"]}");
     assert_int_equal(4001, f->close_code);
 }
@@ -299,6 +332,7 @@ main(void)
         cmocka_unit_test_setup_teardown(slow_client_is_slowed_then_closed, setup, teardown),
         cmocka_unit_test_setup_teardown(client_that_does_not_move_is_closed, setup, teardown),
         cmocka_unit_test_setup_teardown(unknown_client_must_log_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(connection_ends_with_its_login, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_requests_are_answered, setup, teardown),
     };
 

@@ -45,7 +45,7 @@ on_open(struct http_ws *ws, struct http_req *req, void *arg)
     is_known = principal_of(core, req, &who);
     if (is_known && !permission_granted(PERM_LIVE_READ, who.role))
         return NULL;
-    return hub_open(core->hub, &out, ws, is_known);
+    return hub_open(core->hub, &out, ws, is_known ? who.digest : NULL);
 }
 
 static void

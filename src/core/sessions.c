@@ -48,19 +48,6 @@ sessions_free(struct sessions **ps)
     free(s);
 }
 
-void
-sessions_add(struct sessions *s, const struct session *session)
-{
-    struct entry *e = mem_alloc(sizeof *e);
-
-    e->s = *session;
-    pthread_mutex_lock(&s->lock);
-    if (HASH_COUNT(s->entries) >= SESSIONS_MAX)
-        entry_free(s, s->entries);
-    HASH_ADD_STR(s->entries, s.digest, e);
-    pthread_mutex_unlock(&s->lock);
-}
-
 static struct entry *
 entry_find(struct sessions *s, const char *digest)
 {
@@ -68,6 +55,21 @@ entry_find(struct sessions *s, const char *digest)
 
     HASH_FIND_STR(s->entries, digest, e);
     return e;
+}
+
+void
+sessions_add(struct sessions *s, const struct session *session)
+{
+    struct entry *e = mem_alloc(sizeof *e), *old;
+
+    e->s = *session;
+    pthread_mutex_lock(&s->lock);
+    if ((old = entry_find(s, session->digest)))
+        entry_free(s, old);
+    if (HASH_COUNT(s->entries) >= SESSIONS_MAX)
+        entry_free(s, s->entries);
+    HASH_ADD_STR(s->entries, s.digest, e);
+    pthread_mutex_unlock(&s->lock);
 }
 
 bool
@@ -99,6 +101,19 @@ sessions_remove(struct sessions *s, const char *digest)
     e = entry_find(s, digest);
     if (e)
         entry_free(s, e);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void
+sessions_remove_user(struct sessions *s, int64_t user_id, const char *but_digest)
+{
+    struct entry *e, *next;
+
+    pthread_mutex_lock(&s->lock);
+    HASH_ITER (hh, s->entries, e, next) {
+        if (e->s.user_id == user_id && (!but_digest || strcmp(e->s.digest, but_digest) != 0))
+            entry_free(s, e);
+    }
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -21,10 +21,13 @@ struct session {
 
 struct sessions *sessions_new(int64_t ttl_us);
 void sessions_free(struct sessions **s);
+/* Takes the place of an older one with the same digest. */
 void sessions_add(struct sessions *s, const struct session *session);
 /* A copy; prolongs the session. false when there is none or it has expired. */
 bool sessions_use(struct sessions *s, const char *digest, int64_t now_us, struct session *out);
 void sessions_remove(struct sessions *s, const char *digest);
+/* All of a user; but_digest (may be NULL) stays. */
+void sessions_remove_user(struct sessions *s, int64_t user_id, const char *but_digest);
 /* Copies at most cap sessions that were used after since_us (their new end goes to the store); drops expired ones. */
 size_t sessions_sweep(struct sessions *s, int64_t now_us, int64_t since_us, struct session *out, size_t cap);
 

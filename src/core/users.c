@@ -48,37 +48,48 @@ session_cookie_name(const struct http_req *req)
 }
 
 static bool
-by_cookie(struct core *core, struct http_req *req, struct principal *out)
+by_session(struct core *core, const char *digest, struct principal *out)
 {
-    const char *token = http_cookie(req, session_cookie_name(req));
     struct session session;
 
-    if (!token || strlen(token) >= AUTH_TOKEN_CAP)
+    if (!sessions_use(core->sessions, digest, core_now_us(), &session))
         return false;
-    auth_digest(token, out->digest);
-    if (!sessions_use(core->sessions, out->digest, core_now_us(), &session))
-        return false;
+    (void)snprintf(out->digest, sizeof out->digest, "%s", digest);
     (void)snprintf(out->username, sizeof out->username, "%s", session.username);
     out->role = session.role;
     out->user_id = session.user_id;
-    out->has_session = true;
-    auth_csrf_token(token, core->csrf_key, out->csrf);
     return true;
+}
+
+static bool
+by_cookie(struct core *core, struct http_req *req, struct principal *out)
+{
+    const char *token = http_cookie(req, session_cookie_name(req));
+    char digest[AUTH_DIGEST_CAP];
+
+    if (!token || strlen(token) >= AUTH_TOKEN_CAP)
+        return false;
+    auth_digest(token, digest);
+    out->is_cookie = by_session(core, digest, out);
+    if (out->is_cookie)
+        auth_csrf_token(token, core->csrf_key, out->csrf);
+    return out->is_cookie;
+}
+
+/* A token is as good as the login that it comes from: that may have ended, or its user may have another role by now. */
+static bool
+by_token(struct core *core, const char *token, struct principal *out)
+{
+    struct auth_claims claims;
+
+    return auth_verify(core->issuer, token, core_now_us() / 1000000, &claims, NULL) == NX_OK &&
+           by_session(core, claims.session, out);
 }
 
 static bool
 by_bearer(struct core *core, const char *header, struct principal *out)
 {
-    struct auth_claims claims;
-
-    if (strncasecmp(header, "Bearer ", 7) != 0)
-        return false;
-    if (auth_verify(core->issuer, header + 7, core_now_us() / 1000000, &claims, NULL) != NX_OK)
-        return false;
-    (void)snprintf(out->username, sizeof out->username, "%s", claims.username);
-    out->role = claims.role;
-    out->user_id = strtoll(claims.subject, NULL, 10);
-    return true;
+    return strncasecmp(header, "Bearer ", 7) == 0 && by_token(core, header + 7, out);
 }
 
 bool
@@ -91,12 +102,14 @@ principal_of(struct core *core, struct http_req *req, struct principal *out)
 }
 
 bool
-core_token_is_good(struct core *core, const char *token)
+core_token_is_good(struct core *core, const char *token, char session[AUTH_DIGEST_CAP])
 {
-    struct auth_claims claims;
+    struct principal who = {0};
 
-    return auth_verify(core->issuer, token, core_now_us() / 1000000, &claims, NULL) == NX_OK &&
-           permission_granted(PERM_LIVE_READ, claims.role);
+    if (!by_token(core, token, &who) || !permission_granted(PERM_LIVE_READ, who.role))
+        return false;
+    (void)snprintf(session, AUTH_DIGEST_CAP, "%s", who.digest);
+    return true;
 }
 
 const struct principal *
@@ -161,7 +174,7 @@ csrf_is_good(struct http_req *req, const struct principal *who)
 {
     const char *token = http_header(req, "x-csrf-token");
 
-    return !who->has_session || is_safe(http_method_of(req)) || (token && auth_secret_eq(token, who->csrf));
+    return !who->is_cookie || is_safe(http_method_of(req)) || (token && auth_secret_eq(token, who->csrf));
 }
 
 bool

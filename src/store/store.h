@@ -125,7 +125,8 @@ struct store_session {
     int role;
     int64_t created_us, expires_us, last_seen_us;
 };
-NX_MUST_CHECK enum nx_err store_session_insert(struct store_tx *tx, const struct store_session *s, struct nx_note *why);
+/* Inserts or prolongs. */
+NX_MUST_CHECK enum nx_err store_session_put(struct store_tx *tx, const struct store_session *s, struct nx_note *why);
 /* NX_E_NOT_FOUND also when it has expired. */
 NX_MUST_CHECK enum nx_err store_session_get(struct store_tx *tx, const char *digest, int64_t now_us, struct arena *a,
                                             struct store_session *out, struct nx_note *why);

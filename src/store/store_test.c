@@ -215,9 +215,9 @@ sessions_expire_and_chains_end(void **state)
     assert_int_equal(NX_OK, store_user_get(f->tx, "ADA", &f->a, &read, &f->why));
     assert_true(read.id == user.id && read.role == 3);
     assert_int_equal(NX_OK,
-                     store_session_insert(f->tx,
-                                          &(struct store_session){.digest = "d", .user_id = user.id, .expires_us = 100},
-                                          &f->why));
+                     store_session_put(f->tx,
+                                       &(struct store_session){.digest = "d", .user_id = user.id, .expires_us = 100},
+                                       &f->why));
     assert_int_equal(NX_OK, store_session_get(f->tx, "d", 99, &f->a, &session, &f->why));
     assert_string_equal("Ada", session.username);
     assert_int_equal(NX_E_NOT_FOUND, store_session_get(f->tx, "d", 100, &f->a, &session, &f->why));

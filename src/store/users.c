@@ -59,12 +59,14 @@ run_text(struct store_tx *tx, const char *sql, const char *text, struct nx_note 
 /* --- sessions -------------------------------------------------------------------------------------------------- */
 
 enum nx_err
-store_session_insert(struct store_tx *tx, const struct store_session *s, struct nx_note *why)
+store_session_put(struct store_tx *tx, const struct store_session *s, struct nx_note *why)
 {
     struct db_stmt *st = NULL;
     enum nx_err err =
         db_prepare(tx->db,
-                   "INSERT INTO sessions(digest, user_id, created_us, expires_us, last_seen_us) VALUES(?, ?, ?, ?, ?)",
+                   "INSERT INTO sessions(digest, user_id, created_us, expires_us, last_seen_us) VALUES(?, ?, ?, ?, ?)"
+                   " ON CONFLICT(digest) DO UPDATE SET expires_us = excluded.expires_us,"
+                   " last_seen_us = excluded.last_seen_us",
                    &st, why);
 
     if (err != NX_OK)
