@@ -18,17 +18,37 @@ gateway_is_broker_online(const struct gateway *g)
     return g->mqtt && mqtt_state_of(g->mqtt) == MQTT_ONLINE;
 }
 
+/* While this many messages are on the way, the broker has enough to do: the next ones are written together. */
+#define BUSY_WITH   100u
+#define BUSY_FOR_MS 1u
+
 /* Batches before tag messages before the rest: the record first, then the picture. */
 static void
-on_ready(void *arg)
+speak(struct gateway *g)
 {
-    struct gateway *g = arg;
-
     if (g->link)
         link_ready(g->link);
     points_ready(g->points);
     commands_ready(g->commands);
     status_out_ready(g->status);
+}
+
+static void
+on_speak_time(struct loop_timer *t, void *arg)
+{
+    (void)t;
+    speak(arg);
+}
+
+static void
+on_ready(void *arg)
+{
+    struct gateway *g = arg;
+
+    if (mqtt_in_flight(g->mqtt) < BUSY_WITH)
+        speak(g);
+    else if (!loop_timer_is_running(&g->speak))
+        loop_timer_start(g->loop, &g->speak, BUSY_FOR_MS, 0, on_speak_time, g);
 }
 
 static void
@@ -41,7 +61,7 @@ on_online(struct gateway *g)
     status_out_online(g->status);
     if (g->sync)
         config_sync_online(g->sync);
-    on_ready(g);
+    speak(g);
 }
 
 static void

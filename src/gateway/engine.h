@@ -125,7 +125,7 @@ struct nx_dev {
     struct metric *polls_ok, *polls_failed, *polls_skipped, *duration;
     struct nx_dev *prev, *next; /* in engine.devs */
     struct nx_dev *queue_next;  /* QUEUED */
-    bool is_queued;
+    bool is_queued, has_shared_duration;
     bool is_probe; /* test connection: no polls, no reconnect */
     /* Called for each step of the way to the device; may be NULL. */
     void (*on_step)(void *arg, const char *step, enum nx_err err, uint32_t elapsed_ms, const char *detail);

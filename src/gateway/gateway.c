@@ -49,12 +49,12 @@ on_entry_change(void *arg, struct registry_entry *e)
 }
 
 static void
-on_entry_removed(void *arg, const char *id)
+on_entry_removed(void *arg, struct registry_entry *e)
 {
     struct gateway *g = arg;
 
     if (g->status)
-        status_out_removed(g->status, id);
+        status_out_removed(g->status, e);
 }
 
 static bool
@@ -375,6 +375,7 @@ gateway_free(struct gateway **gp)
     if (!g)
         return;
     loop_timer_stop(&g->stop_tick);
+    loop_timer_stop(&g->speak);
     gateway_gauges_stop(g);
     if (g->mqtt)
         mqtt_free(&g->mqtt);

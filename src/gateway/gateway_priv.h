@@ -38,7 +38,7 @@ struct gateway {
     char mqtt_host[256], ack_topic[256], batch_topic[256], filter[4][256];
     char *cache_path, *client_id;
     struct http_server *http;
-    struct loop_timer gauges;
+    struct loop_timer gauges, speak;
     struct gateway_gauges *gauge;
     int64_t started_us;
     bool is_engine_up;

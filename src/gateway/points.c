@@ -151,38 +151,45 @@ next_header(struct points *ps)
 }
 
 static void
-add_gap(struct points *ps, const struct batch_gap *gap)
+keep_gap(struct points *ps, const struct batch_gap *gap)
 {
     struct batch_gap *last = ps->gap_count > 0 ? &ps->gaps[ps->gap_count - 1] : NULL;
 
-    ps->stats.dropped += gap->points;
-    metric_add(ps->dropped, (double)gap->points);
     if (last && (last->cause == gap->cause || ps->gap_count == GAPS_MAX)) {
         last->points += gap->points;
-        last->to_us = gap->to_us;
-        if (gap->to_seq > last->to_seq)
-            last->to_seq = gap->to_seq;
+        last->from_seq = gap->from_seq < last->from_seq ? gap->from_seq : last->from_seq;
+        last->to_seq = gap->to_seq > last->to_seq ? gap->to_seq : last->to_seq;
+        last->from_us = gap->from_us < last->from_us ? gap->from_us : last->from_us;
+        last->to_us = gap->to_us > last->to_us ? gap->to_us : last->to_us;
         return;
     }
     ps->gaps[ps->gap_count++] = *gap;
 }
 
-/* A gap record may itself push the oldest segment out: that gap waits for the next flush. */
+static void
+add_gap(struct points *ps, const struct batch_gap *gap)
+{
+    ps->stats.dropped += gap->points;
+    metric_add(ps->dropped, (double)gap->points);
+    keep_gap(ps, gap);
+}
+
+/* A gap record may itself push the oldest segment out: that gap waits for the next flush. So the one at hand leaves the
+ * list first; what is dropped meanwhile would be counted into a record that is written already. */
 static void
 append_gaps(struct points *ps)
 {
-    unsigned n = ps->gap_count;
-    unsigned done = 0;
-
-    while (done < n) {
+    for (unsigned n = ps->gap_count; n > 0; n--) {
         struct batch_header hdr = next_header(ps);
+        struct batch_gap gap = ps->gaps[0];
+
+        memmove(ps->gaps, ps->gaps + 1, --ps->gap_count * sizeof *ps->gaps);
         wbuf_reset(&ps->record);
-        if (batch_encode_gap(&hdr, &ps->gaps[done], &ps->record) == NX_OK && !append(ps, 0))
-            break;
-        done++;
+        if (batch_encode_gap(&hdr, &gap, &ps->record) == NX_OK && !append(ps, 0)) {
+            keep_gap(ps, &gap);
+            return;
+        }
     }
-    memmove(ps->gaps, ps->gaps + done, (ps->gap_count - done) * sizeof *ps->gaps);
-    ps->gap_count -= done;
 }
 
 static bool

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 void
@@ -124,7 +125,7 @@ registry_remove(struct registry *r, const char *id)
         return;
     log_info(&r->log, "device removed", KV_STR("device", id));
     stop_dev(r, e);
-    r->ops.on_removed(r->arg, e->id);
+    r->ops.on_removed(r->arg, e);
     free_entry(r, e);
 }
 
@@ -143,6 +144,7 @@ registry_end(struct registry *r, enum registry_source source)
     HASH_ITER (hh, r->entries, e, tmp)
         if (e->is_marked && e->source == source)
             registry_remove(r, e->id);
+    (void)malloc_trim(0); /* the document of a large set is many times as large as what is kept of it */
 }
 
 /* --- devices.yaml --- */

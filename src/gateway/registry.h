@@ -19,7 +19,9 @@ struct registry_entry {
     char *refused;       /* reason of the newest definition; NULL: it is good */
     enum registry_source source;
     uint64_t version;
-    bool is_marked, is_status_due;
+    bool is_marked;
+    bool is_status_due; /* in status.c's list of unsaid news */
+    struct registry_entry *due_prev, *due_next;
     UT_hash_handle hh;
 };
 
@@ -28,7 +30,7 @@ struct registry_ops {
     void (*on_leave)(void *arg, struct nx_dev *dev);
     /* New, changed, refused. */
     void (*on_change)(void *arg, struct registry_entry *e);
-    void (*on_removed)(void *arg, const char *id);
+    void (*on_removed)(void *arg, struct registry_entry *e);
 };
 
 struct registry {

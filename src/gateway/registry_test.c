@@ -65,10 +65,10 @@ on_change(void *arg, struct registry_entry *e)
 }
 
 static void
-on_removed(void *arg, const char *id)
+on_removed(void *arg, struct registry_entry *e)
 {
     (void)arg;
-    (void)id;
+    (void)e;
     t.removed++;
 }
 

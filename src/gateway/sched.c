@@ -7,6 +7,9 @@
 
 #include <stdlib.h>
 
+/* With more devices than this, further ones share one histogram: a scrape must not take seconds. */
+#define OWN_HISTOGRAMS 1000u
+
 struct group {
     struct dev_read read; /* first */
     struct nx_dev *dev;
@@ -257,7 +260,9 @@ make_metrics(struct nx_dev *dev)
     dev->polls_ok = metrics_get(m, &polls, (const char *[]){id, "success"});
     dev->polls_failed = metrics_get(m, &polls, (const char *[]){id, "error"});
     dev->polls_skipped = metrics_get(m, &polls, (const char *[]){id, "skipped"});
-    dev->duration = metrics_get(m, &duration, (const char *[]){id, dev->conf->driver->name});
+    dev->has_shared_duration = dev->engine->dev_count > OWN_HISTOGRAMS;
+    dev->duration =
+        metrics_get(m, &duration, (const char *[]){dev->has_shared_duration ? "others" : id, dev->conf->driver->name});
 }
 
 void
@@ -342,5 +347,6 @@ sched_free(struct nx_dev *dev)
     drop_metric(dev, &dev->polls_ok);
     drop_metric(dev, &dev->polls_failed);
     drop_metric(dev, &dev->polls_skipped);
-    drop_metric(dev, &dev->duration);
+    if (!dev->has_shared_duration)
+        drop_metric(dev, &dev->duration);
 }

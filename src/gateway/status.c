@@ -4,8 +4,11 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <utlist.h>
 
+#define SOON_MS    10u
 #define REFRESH_MS 30000u
+#define GATEWAY_MS 1000u /* the gateway's own status at most this often: it counts all devices */
 
 struct status_out {
     struct loop *loop;
@@ -14,7 +17,9 @@ struct status_out {
     struct outlet out;
     char *topic, *will;
     bool is_online, is_gateway_due, is_bye;
-    struct removed *removed; /* ids whose retained message must go */
+    struct registry_entry *due; /* devices with news that the broker did not take yet */
+    uint64_t said_ms;           /* when the gateway's own status was published */
+    struct removed *removed;    /* ids whose retained message must go */
     struct loop_timer refresh, soon;
 };
 
@@ -117,8 +122,25 @@ publish_device(struct status_out *so, struct registry_entry *e)
     if (so->is_bye)
         json_object_set_new(json, "status", json_string("offline"));
     device_topic(so, e->id, topic, sizeof topic);
-    e->is_status_due = !publish_json(so, topic, json);
-    return !e->is_status_due;
+    return publish_json(so, topic, json);
+}
+
+static void
+set_due(struct status_out *so, struct registry_entry *e)
+{
+    if (e->is_status_due)
+        return;
+    e->is_status_due = true;
+    DL_APPEND2(so->due, e, due_prev, due_next);
+}
+
+static void
+clear_due(struct status_out *so, struct registry_entry *e)
+{
+    if (!e->is_status_due)
+        return;
+    e->is_status_due = false;
+    DL_DELETE2(so->due, e, due_prev, due_next);
 }
 
 static bool
@@ -130,6 +152,7 @@ publish_gateway(struct status_out *so)
     json_object_set_new(json, "gateway", json_string(so->conf.gateway));
     json_object_set_new(json, "last_seen", json_integer(loop_wall_us(so->loop) / 1000));
     so->is_gateway_due = !publish_json(so, so->topic, json);
+    so->said_ms = loop_now_ms(so->loop);
     return !so->is_gateway_due;
 }
 
@@ -153,25 +176,29 @@ publish_removed(struct status_out *so)
 void
 status_out_ready(struct status_out *so)
 {
-    if (!so->is_online || (so->is_gateway_due && !publish_gateway(so)) || !publish_removed(so))
+    bool is_time = so->is_bye || so->said_ms == 0 || loop_now_ms(so->loop) - so->said_ms >= GATEWAY_MS;
+
+    if (!so->is_online || (so->is_gateway_due && is_time && !publish_gateway(so)) || !publish_removed(so))
         return;
-    for (struct registry_entry *e = so->registry->entries; e; e = e->hh.next)
-        if (e->is_status_due && !publish_device(so, e))
-            return;
+    while (so->due && publish_device(so, so->due))
+        clear_due(so, so->due);
 }
 
 static void
 on_soon(struct loop_timer *t, void *arg)
 {
-    (void)t;
-    status_out_ready(arg);
+    struct status_out *so = arg;
+
+    status_out_ready(so);
+    if (so->is_gateway_due && so->is_online)
+        loop_timer_start(so->loop, t, GATEWAY_MS, 0, on_soon, so);
 }
 
 static void
 publish_soon(struct status_out *so)
 {
-    if (so->is_online && !loop_timer_is_running(&so->soon))
-        loop_timer_start(so->loop, &so->soon, 10, 0, on_soon, so);
+    if (so->is_online && (!loop_timer_is_running(&so->soon) || so->soon.due_ms > loop_now_ms(so->loop) + SOON_MS))
+        loop_timer_start(so->loop, &so->soon, SOON_MS, 0, on_soon, so);
 }
 
 static void
@@ -179,7 +206,7 @@ everything_is_due(struct status_out *so)
 {
     so->is_gateway_due = true;
     for (struct registry_entry *e = so->registry->entries; e; e = e->hh.next)
-        e->is_status_due = true;
+        set_due(so, e);
 }
 
 static void
@@ -195,17 +222,18 @@ on_refresh(struct loop_timer *t, void *arg)
 void
 status_out_touch(struct status_out *so, struct registry_entry *e)
 {
-    e->is_status_due = true;
+    set_due(so, e);
     so->is_gateway_due = true;
     publish_soon(so);
 }
 
 void
-status_out_removed(struct status_out *so, const char *id)
+status_out_removed(struct status_out *so, struct registry_entry *e)
 {
     struct removed *r = mem_alloc(sizeof *r);
 
-    r->id = mem_strdup(id);
+    clear_due(so, e);
+    r->id = mem_strdup(e->id);
     r->next = so->removed;
     so->removed = r;
     so->is_gateway_due = true;
@@ -216,6 +244,7 @@ void
 status_out_online(struct status_out *so)
 {
     so->is_online = true;
+    so->said_ms = 0;
     everything_is_due(so);
     status_out_ready(so);
 }

@@ -27,7 +27,8 @@ void status_out_free(struct status_out **so);
 struct mqtt_will status_out_will(struct status_out *so);
 /* Something about the device changed. */
 void status_out_touch(struct status_out *so, struct registry_entry *e);
-void status_out_removed(struct status_out *so, const char *id);
+/* It is about to be freed. */
+void status_out_removed(struct status_out *so, struct registry_entry *e);
 /* The broker is there: everything is said again. */
 void status_out_online(struct status_out *so);
 /* The broker takes messages again. */
