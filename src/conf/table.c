@@ -177,10 +177,10 @@ table_defaults(const struct table *t, struct nx_note *why)
     for (const struct conf_row *row = t->rows; row->key; row++) {
         char place[128];
 
-        (void)snprintf(place, sizeof place, "default of %s", row->key);
-        enum nx_err err = row->def ? store(t, row, row->def, place, why) : NX_OK;
-        if (err != NX_OK)
-            return err;
+        if (row->def && store(t, row, row->def, "", NULL) != NX_OK) { /* again, now with the place */
+            (void)snprintf(place, sizeof place, "default of %s", row->key);
+            return store(t, row, row->def, place, why);
+        }
         remember(t, row, row->def, "default");
     }
     return NX_OK;
@@ -188,6 +188,8 @@ table_defaults(const struct table *t, struct nx_note *why)
 
 /* --- from a document --- */
 
+/* Finding a node's place walks its list: a plant of 10,000 devices names places only when something is wrong, or when
+ * they are remembered. */
 static enum nx_err
 set_from_node(const struct table *t, const struct conf_row *row, const struct conf_node *node, struct nx_note *why)
 {
@@ -195,7 +197,8 @@ set_from_node(const struct table *t, const struct conf_row *row, const struct co
 
     if (row->type == CONF_NODE) {
         *(const struct conf_node **)(void *)((uint8_t *)t->target + row->offset) = node;
-        remember(t, row, "(document)", conf_where(node, place, sizeof place));
+        if (t->origins)
+            remember(t, row, "(document)", conf_where(node, place, sizeof place));
         return NX_OK;
     }
     if (node->kind == CONF_NULL) /* "key:" with nothing behind leaves the default */
@@ -203,6 +206,8 @@ set_from_node(const struct table *t, const struct conf_row *row, const struct co
     if (node->kind != CONF_SCALAR)
         return conf_fail(node, why, "one value is expected here, not a %s",
                          node->kind == CONF_LIST ? "list" : "section");
+    if (!t->origins && store(t, row, node->text, "", NULL) == NX_OK)
+        return NX_OK;
     return table_set(t, row, node->text, conf_where(node, place, sizeof place), why);
 }
 
