@@ -30,6 +30,7 @@ struct link {
     unsigned in_flight, backlog_in_flight;
     uint64_t live_start; /* records before it are backlog */
     uint64_t live_next, backlog_next;
+    bool has_oversized;        /* records that this broker does not take were passed over */
     uint64_t first_unacked_ms; /* since when somebody owes us an acknowledgement; 0: nobody */
     bool is_online;
     double srtt_ms, rttvar_ms;
@@ -87,7 +88,8 @@ land(struct link *l, struct flight *f)
 
 /* --- sending --- */
 
-/* f is told apart from a later user of its place only with LINK_ACK_BROKER, where it lands nowhere else. */
+/* With is_broker_ack f is still the publication's: it lands nowhere else. Without it a later user of the place may at
+ * worst be sent twice. */
 static void
 on_broker_done(void *arg, enum nx_err err)
 {
@@ -120,13 +122,29 @@ send(struct link *l, struct flight *f, struct slice body)
     return outlet_publish(&l->out, &pub, on_broker_done, f);
 }
 
-static bool
+/* Such a record must not hold up those behind it: it stays in the spool, for a broker that takes more. */
+static void
+pass_over(struct link *l, uint64_t seq, struct slice body)
+{
+    l->stats.refused++;
+    if (!l->has_oversized)
+        log_error(&l->log,
+                  "a batch is larger than the broker takes; it stays in the spool. Raise the broker's largest packet "
+                  "(Mosquitto: max_packet_size), or lower polling.batch_size",
+                  KV_UINT("seq", seq), KV_UINT("bytes", body.len));
+    l->has_oversized = true;
+}
+
+static enum nx_err
 take_off(struct link *l, uint64_t seq, struct slice body, bool is_backlog)
 {
     struct flight *f = find_flight(l, 0);
+    enum nx_err err = send(l, f, body);
 
-    if (send(l, f, body) != NX_OK)
-        return false;
+    if (err == NX_E_TOO_LARGE)
+        pass_over(l, seq, body);
+    if (err != NX_OK)
+        return err;
     *f = (struct flight){.link = l,
                          .seq = seq,
                          .sent_ms = loop_now_ms(l->loop),
@@ -138,7 +156,7 @@ take_off(struct link *l, uint64_t seq, struct slice body, bool is_backlog)
     l->stats.sent++;
     if (l->first_unacked_ms == 0)
         l->first_unacked_ms = f->sent_ms;
-    return true;
+    return NX_OK;
 }
 
 static unsigned
@@ -171,10 +189,12 @@ send_next(struct link *l, uint64_t *next, uint64_t end, bool is_backlog)
             *next = rec.seq + 1;
             continue;
         }
-        if (!take_off(l, rec.seq, rec.body, is_backlog))
+        err = take_off(l, rec.seq, rec.body, is_backlog);
+        if (err != NX_OK && err != NX_E_TOO_LARGE)
             return false;
         *next = rec.seq + 1;
-        return true;
+        if (err == NX_OK)
+            return true;
     }
     return false;
 }
@@ -188,7 +208,13 @@ resend(struct link *l, struct flight *f)
         land(l, f); /* dropped by the spool's bounds meanwhile, and counted there */
         return true;
     }
-    if (send(l, f, rec.body) != NX_OK)
+    enum nx_err err = send(l, f, rec.body);
+    if (err == NX_E_TOO_LARGE) {
+        pass_over(l, f->seq, rec.body);
+        land(l, f);
+        return true;
+    }
+    if (err != NX_OK)
         return false;
     f->must_resend = f->is_refused = false;
     f->attempts++;
@@ -305,7 +331,8 @@ link_appended(struct link *l, uint64_t seq, struct slice body)
         pump(l);
         return;
     }
-    if (take_off(l, seq, body, false))
+    enum nx_err err = take_off(l, seq, body, false);
+    if (err == NX_OK || err == NX_E_TOO_LARGE)
         l->live_next = seq + 1;
 }
 
@@ -317,6 +344,9 @@ link_online(struct link *l)
     l->is_online = true;
     l->first_unacked_ms = l->in_flight > 0 ? now : 0;
     put_behind(l);
+    if (l->has_oversized)
+        l->backlog_next = 0;
+    l->has_oversized = false;
     /* The client sends what the broker had not taken once more by itself; only what the broker lost is ours. */
     for (unsigned i = 0; i < l->conf.window; i++) {
         l->flights[i].sent_ms = now;
@@ -356,7 +386,8 @@ link_ack(struct link *l, const struct batch_ack *ack)
 {
     uint64_t now = loop_now_ms(l->loop);
 
-    if (ack->epoch != spool_epoch(l->sp) || ack->lane != l->conf.lane)
+    /* With is_broker_ack a place must not be given away while its PUBACK is still to come: that one frees. */
+    if (l->conf.is_broker_ack || ack->epoch != spool_epoch(l->sp) || ack->lane != l->conf.lane)
         return;
     for (unsigned i = 0; i < ack->count; i++)
         free_range(l, &ack->committed[i]);

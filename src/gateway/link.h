@@ -3,7 +3,8 @@
  * A small transport protocol over any broker: at most `window` batches unacknowledged, a timer per batch that starts at
  * the measured round trip and doubles, acknowledgements by ranges in any order. New records go first; the backlog (what
  * was waiting at the start, or fell behind while nobody acknowledged) follows in at most `backlog_share` percent of the
- * window. A record sent twice is recognised by its number. With LINK_ACK_BROKER the broker's acknowledgement frees it.
+ * window. A record sent twice is recognised by its number. With is_broker_ack the broker's acknowledgement frees it. A
+ * record larger than the broker takes is passed over until the next connection.
  * One loop thread. Sequence numbers are those of the spool. */
 #ifndef GATEWAY_LINK_H
 #define GATEWAY_LINK_H
@@ -44,7 +45,7 @@ void link_online(struct link *l);
 void link_offline(struct link *l);
 /* The broker's window opened again. */
 void link_ready(struct link *l);
-/* An acknowledgement of the historian; others' epochs and lanes are ignored. */
+/* An acknowledgement of the historian; others' epochs and lanes are ignored, all of them with is_broker_ack. */
 void link_ack(struct link *l, const struct batch_ack *ack);
 
 struct link_stats link_stats_of(const struct link *l);

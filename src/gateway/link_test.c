@@ -273,6 +273,50 @@ broker_acknowledgement_frees_when_configured(void **state)
     assert_int_equal(spool_stats_of(t.sp).records, 0);
 }
 
+/* An ingest that listens as well frees a place early; the PUBACK of its record must not free the next user's. */
+static void
+broker_acknowledgement_is_for_its_own_record(void **state)
+{
+    (void)state;
+    t.conf.is_broker_ack = true;
+    t.conf.window = 1;
+    t.broker.holds_done = true;
+    begin();
+    link_online(t.link);
+    append(2);
+    SENT("1");
+    ack(1, 1);
+    t.broker.settled = 1;
+    t.broker.messages[0].done(t.broker.messages[0].arg, NX_OK);
+    SENT("1", "2");
+    assert_int_equal(spool_stats_of(t.sp).first_seq, 2);
+    fake_outlet_settle(&t.broker, NX_OK);
+    assert_int_equal(spool_stats_of(t.sp).records, 0);
+}
+
+static void
+oversized_record_holds_nothing_up(void **state)
+{
+    (void)state;
+    begin();
+    link_online(t.link);
+    t.broker.answer = NX_E_TOO_LARGE;
+    append(1);
+    t.broker.answer = NX_OK;
+    append(2);
+    SENT("2", "3");
+    ack(2, 3);
+    assert_int_equal(spool_stats_of(t.sp).records, 1); /* stays for another broker */
+    link_offline(t.link);
+    link_online(t.link);
+    SENT("2", "3", "1");
+    t.broker.answer = NX_E_TOO_LARGE; /* the broker came back with a smaller limit */
+    loop_fake_advance_ms(t.loop, 2000);
+    t.broker.answer = NX_OK;
+    append(1);
+    SENT("2", "3", "1", "4");
+}
+
 int
 main(void)
 {
@@ -287,6 +331,8 @@ main(void)
         TEST(stalled_link_recovers_live_first),
         TEST(others_acknowledgements_are_ignored),
         TEST(broker_acknowledgement_frees_when_configured),
+        TEST(broker_acknowledgement_is_for_its_own_record),
+        TEST(oversized_record_holds_nothing_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

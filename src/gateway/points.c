@@ -24,7 +24,7 @@ struct points {
     uint64_t flushed_ms;
     int64_t oldest_us; /* of the spool before the last append: where a gap begins */
     struct loop_timer timer;
-    struct batch_gap gaps[GAPS_MAX]; /* not yet in the spool */
+    struct batch_gap gaps[GAPS_MAX + 1]; /* not yet in the spool; one place for the gap being written */
     unsigned gap_count;
     struct points_stats stats;
     struct log_ctx log;
@@ -151,42 +151,50 @@ next_header(struct points *ps)
 }
 
 static void
-keep_gap(struct points *ps, const struct batch_gap *gap)
+add_gap(struct points *ps, const struct batch_gap *gap)
 {
     struct batch_gap *last = ps->gap_count > 0 ? &ps->gaps[ps->gap_count - 1] : NULL;
 
-    if (last && (last->cause == gap->cause || ps->gap_count == GAPS_MAX)) {
+    ps->stats.dropped += gap->points;
+    metric_add(ps->dropped, (double)gap->points);
+    if (last && (last->cause == gap->cause || ps->gap_count >= GAPS_MAX)) {
         last->points += gap->points;
-        last->from_seq = gap->from_seq < last->from_seq ? gap->from_seq : last->from_seq;
-        last->to_seq = gap->to_seq > last->to_seq ? gap->to_seq : last->to_seq;
-        last->from_us = gap->from_us < last->from_us ? gap->from_us : last->from_us;
-        last->to_us = gap->to_us > last->to_us ? gap->to_us : last->to_us;
+        last->to_us = gap->to_us;
+        if (gap->to_seq > last->to_seq)
+            last->to_seq = gap->to_seq;
         return;
     }
     ps->gaps[ps->gap_count++] = *gap;
 }
 
-static void
-add_gap(struct points *ps, const struct batch_gap *gap)
+static struct batch_gap
+take_gap(struct points *ps)
 {
-    ps->stats.dropped += gap->points;
-    metric_add(ps->dropped, (double)gap->points);
-    keep_gap(ps, gap);
+    struct batch_gap gap = ps->gaps[0];
+
+    memmove(ps->gaps, ps->gaps + 1, --ps->gap_count * sizeof *ps->gaps);
+    return gap;
 }
 
-/* A gap record may itself push the oldest segment out: that gap waits for the next flush. So the one at hand leaves the
- * list first; what is dropped meanwhile would be counted into a record that is written already. */
+static void
+put_gap_back(struct points *ps, const struct batch_gap *gap)
+{
+    memmove(ps->gaps + 1, ps->gaps, ps->gap_count++ * sizeof *ps->gaps);
+    ps->gaps[0] = *gap;
+}
+
+/* A gap record may itself push the oldest segment out: that gap waits for the next flush. The one at hand leaves the
+ * list first, or what is dropped meanwhile would be added to a record that is written already. */
 static void
 append_gaps(struct points *ps)
 {
     for (unsigned n = ps->gap_count; n > 0; n--) {
         struct batch_header hdr = next_header(ps);
-        struct batch_gap gap = ps->gaps[0];
+        struct batch_gap gap = take_gap(ps);
 
-        memmove(ps->gaps, ps->gaps + 1, --ps->gap_count * sizeof *ps->gaps);
         wbuf_reset(&ps->record);
         if (batch_encode_gap(&hdr, &gap, &ps->record) == NX_OK && !append(ps, 0)) {
-            keep_gap(ps, &gap);
+            put_gap_back(ps, &gap);
             return;
         }
     }

@@ -24,6 +24,7 @@ static struct {
     struct fake_outlet broker;
     struct nx_dev *dev;
     char dir[64];
+    uint64_t cap_bytes;
 } t;
 
 static void
@@ -48,6 +49,13 @@ no_idle(void *arg)
 }
 
 static void
+on_drop(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
+{
+    (void)arg;
+    points_dropped(t.points, from, to, points, cause);
+}
+
+static void
 open_all(uint64_t reserve)
 {
     static const struct engine_ops ops = {.on_sample = no_sample, .on_state = no_state, .on_idle = no_idle};
@@ -57,8 +65,8 @@ open_all(uint64_t reserve)
     struct nx_note why = {0};
 
     engine_init(&t.engine, t.loop, &conf, &ops, NULL, t.metrics, 1);
-    struct spool_conf sc = {.dir = t.dir, .disk_reserve_bytes = reserve};
-    if (spool_open(&t.sp, t.loop, &sc, NULL, NULL, &why) != NX_OK)
+    struct spool_conf sc = {.dir = t.dir, .cap_bytes = t.cap_bytes, .disk_reserve_bytes = reserve};
+    if (spool_open(&t.sp, t.loop, &sc, &(struct spool_ops){.on_drop = on_drop}, NULL, &why) != NX_OK)
         fail_msg("%s", why.text);
     t.link = link_new(t.loop, &(struct link_conf){.topic = "batch", .window = 8, .backlog_share = 50, .rto_ms = 1000},
                       t.sp, &out);
@@ -276,6 +284,46 @@ drops_of_the_spool_leave_a_gap_record(void **state)
     arena_free(&a);
 }
 
+static uint64_t
+declared_since(uint64_t *seq)
+{
+    struct arena a = {0};
+    struct spool_record rec;
+    uint64_t points = 0;
+
+    for (; spool_read(t.sp, *seq, &rec, NULL) == NX_OK; *seq = rec.seq + 1) {
+        struct batch b;
+        assert_int_equal(batch_decode(rec.body, &a, &b, NULL), NX_OK);
+        points += b.is_gap ? b.gap.points : 0;
+    }
+    arena_free(&a);
+    return points;
+}
+
+/* A gap record that pushes a segment out must not swallow the points of that drop. */
+static void
+drop_by_a_gap_record_is_declared(void **state)
+{
+    uint64_t declared = 0, seq = 0;
+
+    (void)state;
+    t.cap_bytes = 256u << 10;
+    open_all(0);
+    link_offline(t.link);
+    t.broker.answer = NX_E_OFFLINE;
+    for (int i = 0; i < 3000; i++) {
+        take_int(0, i);
+        points_flush(t.points);
+        points_dropped(t.points, 0, 0, 1, NX_E_FULL);
+        points_flush(t.points);
+        declared += declared_since(&seq);
+    }
+    points_flush(t.points);
+    declared += declared_since(&seq);
+    assert_true(points_stats_of(t.points)->dropped > 3000); /* segments went */
+    assert_int_equal(declared, points_stats_of(t.points)->dropped);
+}
+
 static void
 forgotten_devices_are_not_published(void **state)
 {
@@ -301,6 +349,7 @@ main(void)
         TEST(texts_are_kept),
         TEST(full_disk_counts_drops_and_publishes_without_number),
         TEST(drops_of_the_spool_leave_a_gap_record),
+        TEST(drop_by_a_gap_record_is_declared),
         TEST(forgotten_devices_are_not_published),
     };
 
