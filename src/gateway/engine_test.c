@@ -112,11 +112,14 @@ polls_at_its_rate_and_keeps_its_phase(void **state)
     loop_fake_advance_ms(t.loop, 150); /* start jitter is at most a tenth of the interval */
     assert_int_equal(dev->state, DEV_UP);
     assert_int_equal(fake_driver_state.reads, 1);
+    loop_fake_advance_ms(t.loop, 1000); /* the second comes somewhere within the interval: that is the phase */
+    unsigned before = fake_driver_state.reads;
+    assert_in_range(before, 2, 3);
     loop_fake_advance_ms(t.loop, 10000);
-    assert_int_equal(fake_driver_state.reads, 11);
-    assert_int_equal(t.good, 22);
+    assert_int_equal(fake_driver_state.reads, before + 10);
+    assert_int_equal(t.good, 2 * (before + 10));
     assert_int_equal(t.bad, 0);
-    assert_int_equal(dev->stats.polls_ok, 11);
+    assert_int_equal(dev->stats.polls_ok, before + 10);
     assert_string_equal(dev_status_word(dev), "online");
 }
 
@@ -129,7 +132,7 @@ tags_have_their_own_interval(void **state)
                 "{'id':'b','address':'1','data_type':'int16'},"
                 "{'id':'c','address':'2','data_type':'int16','enabled':false},"
                 "{'id':'d','address':'3','data_type':'int16','access_mode':'write'}]}");
-    loop_fake_advance_ms(t.loop, 150);
+    loop_fake_advance_ms(t.loop, 1150); /* both have their phase */
     unsigned before = t.good;
     loop_fake_advance_ms(t.loop, 1000);
     assert_int_equal(t.good - before, 11);
@@ -195,8 +198,8 @@ polls_beyond_the_cap_are_skipped_and_counted(void **state)
     assert_int_equal(t.engine.polls_in_flight, 4);
     for (unsigned i = 0; i < 8; i++)
         skipped += devs[i]->stats.polls_skipped;
-    assert_int_equal(skipped, 4);
-    assert_int_equal((int)metric_value(t.engine.skipped_total), 4);
+    assert_in_range(skipped, 4, 8); /* the first slot of four; the second one may have come already */
+    assert_int_equal(metric_value(t.engine.skipped_total), skipped);
 }
 
 static void

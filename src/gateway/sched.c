@@ -3,6 +3,7 @@
  * A slot whose device is still busy, or that finds worker_count polls in flight, is skipped and counted, never queued:
  * a slow device gets fewer polls, not older ones. Every other slot ends as one reading per tag. */
 #include "base/mem.h"
+#include "base/num.h"
 #include "gateway/engine.h"
 
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct group {
     struct slot **slots;
     uint32_t poll_no, set_count;
     unsigned attempt;
+    bool is_fresh;    /* since the link came up; the phase is not chosen yet */
     bool has_silence; /* some tag must be sent again even while the device is away */
     uint64_t started_ns;
     struct loop_timer timer, retry;
@@ -77,6 +79,19 @@ offline_quality(enum nx_err err)
     return nx_err_class(err) == NX_CLASS_CONFIG && err != NX_E_RESOLVE ? NX_Q_CONFIG_ERROR : NX_Q_NOT_CONNECTED;
 }
 
+static loop_timer_cb on_slot;
+
+/* The first poll comes at once. The phase of the others lies anywhere in the interval, else devices that start
+ * together would poll together for ever: the broker would get a second's values in one burst. */
+static void
+choose_phase(struct group *g)
+{
+    double phase = num_random_unit(&g->dev->engine->rng) * (double)g->interval_ms;
+
+    g->is_fresh = false;
+    loop_timer_start(g->dev->engine->loop, &g->timer, 1 + (uint64_t)phase, (uint64_t)g->interval_ms, on_slot, g);
+}
+
 static void
 on_slot(struct loop_timer *t, void *arg)
 {
@@ -84,6 +99,8 @@ on_slot(struct loop_timer *t, void *arg)
     struct engine *e = g->dev->engine;
 
     (void)t;
+    if (g->is_fresh)
+        choose_phase(g);
     if (e->is_paused)
         return;
     if (g->dev->state != DEV_UP) {
@@ -294,9 +311,12 @@ sched_make(struct nx_dev *dev)
 void
 sched_link_up(struct nx_dev *dev)
 {
-    for (unsigned i = 0; i < dev->group_count; i++)
-        loop_timer_start(dev->engine->loop, &dev->groups[i].timer, 0, (uint64_t)dev->groups[i].interval_ms, on_slot,
-                         &dev->groups[i]);
+    for (unsigned i = 0; i < dev->group_count; i++) {
+        struct group *g = &dev->groups[i];
+
+        g->is_fresh = true;
+        loop_timer_start(dev->engine->loop, &g->timer, 0, (uint64_t)g->interval_ms, on_slot, g);
+    }
 }
 
 void

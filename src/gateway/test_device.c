@@ -266,7 +266,7 @@ on_step(void *arg, const char *name, enum nx_err err, uint32_t elapsed_ms, const
     struct test_device *t = arg;
     enum step step = strcmp(name, "resolve") == 0 ? STEP_RESOLVE : strcmp(name, "tcp") == 0 ? STEP_CONNECT : STEPS;
 
-    if (!t->is_finished && !t->is_failed && step == t->next)
+    if (step < STEPS && !t->is_finished && !t->is_failed && step == t->next)
         add_step(t, step, err, elapsed_ms, detail);
 }
 
