@@ -46,6 +46,11 @@ void api_page_answer(struct http_req *req, json_t *items, const char *const *key
 /* "?enabled=true" and the like: -1 absent, -2 when it has answered 400. */
 int api_bool_param(struct http_req *req, const char *name);
 
+/* --- users --- */
+#define PASSWORD_MAX 256
+bool username_is_valid(const char *name);
+#define USERNAME_RULE "a user name begins with a letter or digit and has letters, digits, . _ @ -"
+
 /* --- values --- */
 json_t *api_value(const struct nx_value *value, uint16_t quality);
 json_t *api_time(int64_t time_us);

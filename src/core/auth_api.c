@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define PASSWORD_MIN 8
-#define PASSWORD_MAX 256
+#define LOGINS_MAX   3 /* a check is long and keeps a worker: leave one of the four to everybody else */
 
 /* What a login hands out. */
 struct login {
@@ -219,7 +219,7 @@ auth_state(struct http_req *req, void *arg)
     http_respond_json(req, 200, body);
 }
 
-static bool
+bool
 username_is_valid(const char *name)
 {
     for (const char *p = name; *p; p++) {
@@ -327,8 +327,7 @@ auth_setup(struct http_req *req, void *arg)
         return;
     }
     if (!username_is_valid(username))
-        api_fail_field(req, "/username", "invalid",
-                       "a user name begins with a letter or digit and has letters, digits, . _ @ -");
+        api_fail_field(req, "/username", "invalid", USERNAME_RULE);
     else if (auth_password_hash(password, hash, &why) != NX_OK)
         api_fail_field(req, "/password", "invalid", why.text);
     else
@@ -366,20 +365,35 @@ user_find(struct http_req *req, struct core *core, const char *username, struct 
     return false;
 }
 
-void
-auth_login(struct http_req *req, void *arg)
+static void
+deny_flood(struct http_req *req)
 {
-    static const char *const members[] = {"username", "password", NULL};
-    struct core *core = arg;
-    json_t *body = api_body(req, members);
-    const char *username = body ? api_text(req, body, "username", 64) : NULL;
-    const char *password = username ? api_text(req, body, "password", PASSWORD_MAX) : NULL;
-    struct store_user user = {0};
+    http_set_header(req, "Retry-After", "1");
+    http_respond_problem(req, &(struct http_problem){.status = 503,
+                                                     .code = "too_many_logins",
+                                                     .title = "Many others are logging in",
+                                                     .detail = "too many passwords are being checked at the moment",
+                                                     .cause_layer = "auth",
+                                                     .fixes = {"Try again in a second."}});
+}
+
+/* Has the password been changed, or the user removed, while it was checked? Then tx has what counts. */
+static bool
+is_same_user(struct http_req *req, struct store_tx *tx, const struct store_user *checked, struct store_user *now)
+{
+    return store_user_get(tx, checked->username, http_arena(req), now, NULL) == NX_OK && now->id == checked->id &&
+           strcmp(now->password_hash, checked->password_hash) == 0;
+}
+
+static void
+check_login(struct http_req *req, struct core *core, const char *username, const char *password)
+{
+    struct store_user user = {0}, now;
     struct login login = {0};
     struct store_tx *tx;
     bool is_right;
 
-    if (!password || !may_try(req, core, username) || !user_find(req, core, username, &user))
+    if (!user_find(req, core, username, &user))
         return;
     is_right = auth_password_verify(user.password_hash, password);
     auth_guard_result(core->guard, username, http_peer(req), now_ms(), is_right);
@@ -391,10 +405,33 @@ auth_login(struct http_req *req, void *arg)
     tx = api_begin(req, core, STORE_WRITE);
     if (!tx)
         return;
-    login.user_id = user.id;
-    login.role = (enum auth_role)user.role;
-    (void)snprintf(login.username, sizeof login.username, "%s", user.username);
+    if (!is_same_user(req, tx, &user, &now)) {
+        store_rollback(&tx);
+        deny_login(req);
+        return;
+    }
+    login.user_id = now.id;
+    login.role = (enum auth_role)now.role;
+    (void)snprintf(login.username, sizeof login.username, "%s", now.username);
     (void)login_finish(req, core, &tx, 200, &login);
+}
+
+void
+auth_login(struct http_req *req, void *arg)
+{
+    static const char *const members[] = {"username", "password", NULL};
+    struct core *core = arg;
+    json_t *body = api_body(req, members);
+    const char *username = body ? api_text(req, body, "username", 64) : NULL;
+    const char *password = username ? api_text(req, body, "password", PASSWORD_MAX) : NULL;
+
+    if (!password || !may_try(req, core, username))
+        return;
+    if (__atomic_add_fetch(&core->logins_running, 1, __ATOMIC_RELAXED) > LOGINS_MAX)
+        deny_flood(req);
+    else
+        check_login(req, core, username, password);
+    (void)__atomic_sub_fetch(&core->logins_running, 1, __ATOMIC_RELAXED);
 }
 
 /* --- refresh

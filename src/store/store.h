@@ -110,12 +110,27 @@ struct store_user {
     const char *username; /* unique, case does not matter */
     int role;             /* enum auth_role */
     const char *password_hash;
+    int64_t created_us; /* filled by reads */
 };
 /* NX_E_CONFLICT when the name is taken. Fills user->id. */
 NX_MUST_CHECK enum nx_err store_user_insert(struct store_tx *tx, struct store_user *user, int64_t now_us,
                                             struct nx_note *why);
 NX_MUST_CHECK enum nx_err store_user_get(struct store_tx *tx, const char *username, struct arena *a,
                                          struct store_user *out, struct nx_note *why);
+
+NX_MUST_CHECK enum nx_err store_user_by_id(struct store_tx *tx, int64_t id, struct arena *a, struct store_user *out,
+                                           struct nx_note *why);
+/* All, by id, at most cap. */
+NX_MUST_CHECK enum nx_err store_user_list(struct store_tx *tx, size_t cap, struct arena *a, struct store_user **out,
+                                          size_t *n, struct nx_note *why);
+/* Stores role and password_hash. */
+NX_MUST_CHECK enum nx_err store_user_update(struct store_tx *tx, const struct store_user *user, struct nx_note *why);
+/* With sessions and refresh tokens. */
+NX_MUST_CHECK enum nx_err store_user_delete(struct store_tx *tx, int64_t id, struct nx_note *why);
+/* Ends all sessions and refresh tokens of a user but those of one session (may be NULL). */
+NX_MUST_CHECK enum nx_err store_user_end_logins(struct store_tx *tx, int64_t id, const char *but_digest,
+                                                struct nx_note *why);
+NX_MUST_CHECK enum nx_err store_user_count_role(struct store_tx *tx, int role, uint64_t *n, struct nx_note *why);
 
 /* Sessions and refresh tokens are known by the digest of a secret that only the client holds. */
 struct store_session {

@@ -201,6 +201,58 @@ search_takes_wildcards_as_text(void **state)
 }
 
 static void
+users_change_and_end_their_logins(void **state)
+{
+    struct fixture *f = *state;
+    struct store_user user = {.username = "ada", .role = 3, .password_hash = "h"}, read, *rows;
+    struct store_session session;
+    struct store_refresh refresh;
+    uint64_t admins = 0;
+    size_t n = 0;
+
+    assert_int_equal(NX_OK, store_user_insert(f->tx, &user, 7, &f->why));
+    for (unsigned i = 0; i < 2; i++) {
+        const char *digest = i ? "d1" : "d0";
+
+        assert_int_equal(NX_OK,
+                         store_session_put(
+                             f->tx, &(struct store_session){.digest = digest, .user_id = user.id, .expires_us = 50 + i},
+                             &f->why));
+        assert_int_equal(NX_OK, store_refresh_insert(f->tx,
+                                                     &(struct store_refresh){.digest = digest,
+                                                                             .chain = digest,
+                                                                             .session_digest = digest,
+                                                                             .user_id = user.id,
+                                                                             .expires_us = 100},
+                                                     &f->why));
+    }
+    assert_int_equal(NX_OK, store_user_end_logins(f->tx, user.id, "d1", &f->why));
+    assert_int_equal(NX_E_NOT_FOUND, store_session_get(f->tx, "d0", 1, &f->a, &session, &f->why));
+    assert_int_equal(NX_E_NOT_FOUND, store_refresh_get(f->tx, "d0", 1, &f->a, &refresh, &f->why));
+    assert_int_equal(NX_OK, store_session_get(f->tx, "d1", 1, &f->a, &session, &f->why));
+    assert_int_equal(NX_OK,
+                     store_session_put(f->tx,
+                                       &(struct store_session){.digest = "d1", .user_id = user.id, .expires_us = 90},
+                                       &f->why)); /* prolonged */
+    assert_int_equal(NX_OK, store_session_get(f->tx, "d1", 80, &f->a, &session, &f->why));
+
+    user.role = 1;
+    user.password_hash = "other";
+    assert_int_equal(NX_OK, store_user_update(f->tx, &user, &f->why));
+    assert_int_equal(NX_OK, store_user_by_id(f->tx, user.id, &f->a, &read, &f->why));
+    assert_true(read.role == 1 && read.created_us == 7);
+    assert_string_equal("other", read.password_hash);
+    assert_int_equal(NX_OK, store_user_count_role(f->tx, 3, &admins, &f->why));
+    assert_int_equal(0, admins);
+    assert_int_equal(NX_OK, store_user_list(f->tx, 10, &f->a, &rows, &n, &f->why));
+    assert_int_equal(1, n);
+    assert_int_equal(NX_OK, store_user_delete(f->tx, user.id, &f->why));
+    assert_int_equal(NX_E_NOT_FOUND, store_user_by_id(f->tx, user.id, &f->a, &read, &f->why));
+    assert_int_equal(NX_E_NOT_FOUND, store_session_get(f->tx, "d1", 1, &f->a, &session, &f->why));
+    assert_int_equal(NX_E_NOT_FOUND, store_refresh_get(f->tx, "d1", 1, &f->a, &refresh, &f->why));
+}
+
+static void
 sessions_expire_and_chains_end(void **state)
 {
     struct fixture *f = *state;
@@ -281,6 +333,7 @@ main(void)
         cmocka_unit_test_setup_teardown(sessions_expire_and_chains_end, setup, teardown),
         cmocka_unit_test_setup_teardown(rolled_back_and_committed, setup, teardown),
         cmocka_unit_test_setup_teardown(file_is_private, setup, teardown),
+        cmocka_unit_test_setup_teardown(users_change_and_end_their_logins, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

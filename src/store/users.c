@@ -22,23 +22,132 @@ store_user_insert(struct store_tx *tx, struct store_user *user, int64_t now_us, 
     return err;
 }
 
+#define USER_QUERY "SELECT id, username, role, password_hash, created_us FROM users"
+
+static struct store_user
+user_row(struct arena *a, const struct db_stmt *st)
+{
+    return (struct store_user){.id = db_col_i64(st, 0),
+                               .username = store_col_text(a, st, 1),
+                               .role = (int)db_col_i64(st, 2),
+                               .password_hash = store_col_text(a, st, 3),
+                               .created_us = db_col_i64(st, 4)};
+}
+
+static enum nx_err
+take_user(struct db_stmt *st, struct arena *a, struct store_user *out, struct nx_note *why)
+{
+    enum nx_err err = store_one(st, why, "such user");
+
+    if (err != NX_OK)
+        return err;
+    *out = user_row(a, st);
+    db_reset(st);
+    return NX_OK;
+}
+
 enum nx_err
 store_user_get(struct store_tx *tx, const char *username, struct arena *a, struct store_user *out, struct nx_note *why)
 {
     struct db_stmt *st = NULL;
-    enum nx_err err =
-        db_prepare(tx->db, "SELECT id, username, role, password_hash FROM users WHERE username = ?", &st, why);
+    enum nx_err err = db_prepare(tx->db, USER_QUERY " WHERE username = ?", &st, why);
 
     if (err != NX_OK)
         return err;
     db_bind_text(st, 1, username);
-    err = store_one(st, why, "such user");
+    return take_user(st, a, out, why);
+}
+
+enum nx_err
+store_user_by_id(struct store_tx *tx, int64_t id, struct arena *a, struct store_user *out, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err = db_prepare(tx->db, USER_QUERY " WHERE id = ?", &st, why);
+
     if (err != NX_OK)
         return err;
-    *out = (struct store_user){.id = db_col_i64(st, 0),
-                               .username = store_col_text(a, st, 1),
-                               .role = (int)db_col_i64(st, 2),
-                               .password_hash = store_col_text(a, st, 3)};
+    db_bind_i64(st, 1, id);
+    return take_user(st, a, out, why);
+}
+
+enum nx_err
+store_user_list(struct store_tx *tx, size_t cap, struct arena *a, struct store_user **out, size_t *n,
+                struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    bool has_row = false;
+    enum nx_err err = db_prepare(tx->db, USER_QUERY " ORDER BY id LIMIT ?", &st, why);
+
+    *n = 0;
+    if (err != NX_OK)
+        return err;
+    *out = arena_alloc(a, cap * sizeof **out);
+    db_bind_i64(st, 1, (int64_t)cap);
+    while ((err = db_step(st, &has_row, why)) == NX_OK && has_row)
+        (*out)[(*n)++] = user_row(a, st);
+    db_reset(st);
+    return err;
+}
+
+enum nx_err
+store_user_update(struct store_tx *tx, const struct store_user *user, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err = db_prepare(tx->db, "UPDATE users SET role = ?2, password_hash = ?3 WHERE id = ?1", &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, user->id);
+    db_bind_i64(st, 2, user->role);
+    db_bind_text(st, 3, user->password_hash);
+    return db_run(st, why);
+}
+
+enum nx_err
+store_user_delete(struct store_tx *tx, int64_t id, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err = db_prepare(tx->db, "DELETE FROM users WHERE id = ?", &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, id);
+    return db_run(st, why);
+}
+
+enum nx_err
+store_user_end_logins(struct store_tx *tx, int64_t id, const char *but_digest, struct nx_note *why)
+{
+    static const char *const sql[] = {"DELETE FROM sessions WHERE user_id = ? AND digest <> ?",
+                                      "DELETE FROM refresh_tokens WHERE user_id = ? AND session_digest <> ?"};
+    enum nx_err err = NX_OK;
+
+    for (unsigned i = 0; i < 2 && err == NX_OK; i++) {
+        struct db_stmt *st = NULL;
+
+        err = db_prepare(tx->db, sql[i], &st, why);
+        if (err != NX_OK)
+            break;
+        db_bind_i64(st, 1, id);
+        db_bind_text(st, 2, but_digest ? but_digest : "");
+        err = db_run(st, why);
+    }
+    return err;
+}
+
+enum nx_err
+store_user_count_role(struct store_tx *tx, int role, uint64_t *n, struct nx_note *why)
+{
+    struct db_stmt *st = NULL;
+    enum nx_err err = db_prepare(tx->db, "SELECT count(*) FROM users WHERE role = ?", &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, role);
+    err = store_one(st, why, "count");
+    if (err != NX_OK)
+        return err;
+    *n = (uint64_t)db_col_i64(st, 0);
     db_reset(st);
     return NX_OK;
 }
