@@ -363,10 +363,8 @@ points_ready(struct points *ps)
 void
 points_forget(struct points *ps, struct nx_dev *dev)
 {
-    struct slot *slot = ps->dirty_head;
-
     points_flush(ps);
-    slot = ps->dirty_head;
+    struct slot *slot = ps->dirty_head;
     ps->dirty_head = ps->dirty_tail = NULL;
     ps->stats.unsent = 0;
     while (slot) {
