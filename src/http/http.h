@@ -63,7 +63,7 @@ struct http_conf {
     uint32_t request_timeout_ms;      /* 0: 30000 */
     const struct http_route *routes;  /* ends with path NULL */
     void *arg;                        /* of handlers, guard and on_open */
-    http_guard *guard;                /* may be NULL */
+    http_guard *guard;                /* NULL: on loopback only requests to localhost are served */
     const struct http_ws_ops *ws;     /* may be NULL */
     struct metrics *metrics;          /* may be NULL: nexus_http_* families */
 };

@@ -165,6 +165,19 @@ parse_is_request_id(const char *text)
     return n > 0 && n <= 64;
 }
 
+bool
+parse_is_loopback(const char *host)
+{
+    struct slice name = slice_str(host);
+    size_t n = strspn(host, "0123456789.");
+
+    if (host[0] == '[')
+        return strncmp(host, "[::1]", 5) == 0 && (host[5] == '\0' || host[5] == ':');
+    if (strncmp(host, "127.", 4) == 0)
+        return host[n] == '\0' || host[n] == ':';
+    return eq_nocase(cut(&name, ':'), "localhost");
+}
+
 static int
 hex_digit(uint8_t c)
 {

@@ -19,6 +19,8 @@ bool parse_accepts(const char *accept_encoding, const char *coding);
 bool parse_etag_matches(const char *if_none_match, const char *etag);
 /* Only letters, digits and . _ - and 1 to 64 of them: may be copied into logs and headers. */
 bool parse_is_request_id(const char *text);
+/* Host: this machine by a name that no DNS answer can take over: localhost, 127.x.x.x, [::1]; the port is ignored. */
+bool parse_is_loopback(const char *host);
 /* A path that stays below the directory it is appended to: starts with '/', no empty, dot or hidden segments, no
  * backslash, no control character. */
 bool parse_path_is_safe(const char *path);

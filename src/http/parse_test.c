@@ -85,6 +85,24 @@ test_media_types(void **state)
 }
 
 static void
+test_loopback(void **state)
+{
+    static const char *const OURS[] = {"localhost",      "LocalHost:8081", "127.0.0.1",
+                                       "127.0.0.1:8081", "[::1]",          "[::1]:1"};
+    static const char *const OTHERS[] = {
+        "",         "evil.example", "127.0.0.1.evil.example", "localhost.evil:80", "[::1].evil", "127.evil.example:1",
+        "10.0.0.1", "xlocalhost"};
+
+    (void)state;
+    for (size_t i = 0; i < MEM_COUNT(OURS); i++)
+        if (!parse_is_loopback(OURS[i]))
+            fail_msg("%s", OURS[i]);
+    for (size_t i = 0; i < MEM_COUNT(OTHERS); i++)
+        if (parse_is_loopback(OTHERS[i]))
+            fail_msg("%s", OTHERS[i]);
+}
+
+static void
 test_paths(void **state)
 {
     static const char *const UNSAFE[] = {"",      "a",      "//",      "/a//b", "/.",    "/..",          "/../a",
@@ -253,9 +271,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_content_length), cmocka_unit_test(test_cookie), cmocka_unit_test(test_media_types),
-        cmocka_unit_test(test_paths),          cmocka_unit_test(test_chunks), cmocka_unit_test(test_routes),
-        cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_content_length), cmocka_unit_test(test_cookie),  cmocka_unit_test(test_media_types),
+        cmocka_unit_test(test_loopback),       cmocka_unit_test(test_paths),   cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_routes),         cmocka_unit_test(test_problem),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -249,9 +249,28 @@ check_body(struct http_req *req)
     return true;
 }
 
+/* Without a guard everybody on this machine may ask, but not the pages of other sites in a browser on it: a site whose
+ * name leads to 127.0.0.1 (DNS rebinding) still sends its own name. */
+static bool
+check_host(struct http_req *req)
+{
+    const struct http_conf *conf = req->server->conf;
+    const char *host = http_header(req, "host");
+    bool is_local = parse_is_loopback(conf->bind) || strcmp(conf->bind, "::1") == 0;
+
+    if (conf->guard || !is_local || !host || parse_is_loopback(host))
+        return true;
+    req->must_close = true;
+    req_simple_problem(req, 403, "host_unknown",
+                       arena_printf(&req->arena, "This service answers only as localhost, not as %.100s.", host));
+    return false;
+}
+
 bool
 req_route(struct http_req *req)
 {
+    if (!check_host(req))
+        return false;
     route_find(req->server->conf->routes, req->method, req->path, &req->match);
     if (req->match.route)
         req->route_label = req->match.route->path;

@@ -347,3 +347,16 @@ def test_pages_hold_while_the_list_changes(core):
             for name in (seen[-1], "pump07"):
                 core.api.request("DELETE", f"/api/v1/devices/{name}", 204, headers={"If-Match": "*"})
     assert len(seen) == len(set(seen)) and set(ids) - {"pump07"} <= set(seen) and "pump07" not in seen
+
+
+def test_a_foreign_site_cannot_reach_the_gateway_through_a_browser(processes, build_dir, tmp_path):
+    """DNS rebinding: the admin port asks for no login, so a page whose name leads to 127.0.0.1 must get nothing."""
+    platform = Platform(processes, build_dir, tmp_path)
+    platform.write_devices([])
+    platform.start_role("gateway")
+    url = f"http://127.0.0.1:{platform.gateway_port}/admin/v1/devices"
+    assert requests.get(url, timeout=10).status_code == 200
+    assert requests.get(url, timeout=10, headers={"Host": "localhost:8081"}).status_code == 200
+    for method, path in (("GET", url), ("POST", url + ":test")):
+        reply = requests.request(method, path, timeout=10, headers={"Host": "evil.example:8081"}, json={} if method == "POST" else None)
+        assert reply.status_code == 403 and reply.json()["code"] == "host_unknown", reply.text
