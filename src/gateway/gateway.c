@@ -67,17 +67,41 @@ find_device(void *arg, const char *device_id, struct nx_dev **dev)
     return e != NULL;
 }
 
+static const char *
+drop_text(enum nx_err cause)
+{
+    switch (cause) {
+    case NX_E_EXPIRED:
+        return "points have waited longer than buffer.message_ttl and are dropped: bring the historian back";
+    case NX_E_CORRUPT:
+        return "the spool is damaged and points in it are lost: check the disk";
+    case NX_E_CANCELED:
+        return "the power was cut: what was polled in the last buffer.commit_window may be lost; with buffer.strict "
+               "nothing is";
+    default:
+        return "the spool has reached its bound and drops its oldest points; raise buffer.disk_limit or bring the "
+               "historian back";
+    }
+}
+
 static void
 on_spool_drop(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
 {
     struct gateway *g = arg;
 
-    log_warn(&g->log,
-             "the spool has reached its bound and drops its oldest points; raise buffer.disk_limit or bring "
-             "the historian back",
-             KV_UINT("points", points), KV_ERR(cause));
+    log_warn(&g->log, drop_text(cause), KV_UINT("points", points), KV_ERR(cause));
     if (g->points)
         points_dropped(g->points, from, to, points, cause);
+    else if (g->early_count < EARLY_DROPS)
+        g->early[g->early_count++] = (struct early_drop){from, to, points, cause};
+}
+
+static void
+on_spool_error(void *arg, const struct nx_note *why)
+{
+    struct gateway *g = arg;
+
+    log_error(&g->log, "the disk of the spool fails; a power cut may now cost points", KV_NOTE(why));
 }
 
 /* --- stopping: commands, polls, what is to be published, devices, HTTP --- */
@@ -228,7 +252,7 @@ make_engine(struct gateway *g)
 static enum nx_err
 open_spool(struct gateway *g, struct nx_note *why)
 {
-    static const struct spool_ops ops = {.on_drop = on_spool_drop};
+    static const struct spool_ops ops = {.on_drop = on_spool_drop, .on_error = on_spool_error};
     struct spool_conf conf = {.dir = g->conf.buffer.disk_path,
                               .cap_bytes = g->conf.buffer.disk_limit,
                               .segment_bytes = g->conf.buffer.segment_bytes,
@@ -267,6 +291,8 @@ make_points(struct gateway *g)
                                .format = g->conf.publish.format == 0 ? TAGMSG_JSON : TAGMSG_COMPACT};
 
     g->points = points_new(g->loop, &conf, g->spool, g->link, &g->outlet, g->metrics);
+    for (unsigned i = 0; i < g->early_count; i++)
+        points_dropped(g->points, g->early[i].from, g->early[i].to, g->early[i].points, g->early[i].cause);
 }
 
 static void

@@ -17,6 +17,14 @@
 
 enum stop_stage { STOP_NOT, STOP_COMMANDS, STOP_POLLS, STOP_FLUSH, STOP_GOODBYE, STOP_MQTT, STOP_DEVICES, STOP_DONE };
 
+/* What the spool reports while it is opened: there is nobody yet to write it down. Holes and one jump; further ones are
+ * only in the log. */
+#define EARLY_DROPS 8u
+struct early_drop {
+    uint64_t from, to, points;
+    enum nx_err cause;
+};
+
 struct gateway {
     struct http_health health; /* first: http_serve_* want it there */
     struct loop *loop;
@@ -26,6 +34,8 @@ struct gateway {
     struct engine engine;
     struct registry registry;
     struct spool *spool;
+    struct early_drop early[EARLY_DROPS];
+    unsigned early_count;
     struct link *link;
     struct points *points;
     struct commands *commands;

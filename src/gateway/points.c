@@ -379,11 +379,13 @@ points_forget(struct points *ps, struct nx_dev *dev)
 void
 points_dropped(struct points *ps, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
 {
+    int64_t now_us = loop_wall_us(ps->loop);
+
     add_gap(ps, &(struct batch_gap){.from_seq = from,
                                     .to_seq = to,
                                     .points = points,
-                                    .from_us = ps->oldest_us,
-                                    .to_us = loop_wall_us(ps->loop),
+                                    .from_us = ps->oldest_us > 0 ? ps->oldest_us : now_us,
+                                    .to_us = now_us,
                                     .cause = cause});
 }
 

@@ -178,6 +178,19 @@ load(struct spool *sp, const struct found *f, struct nx_note *why)
     return err;
 }
 
+/* After a power cut records may be gone whose numbers were used: their successors must not take them. */
+static void
+jump(struct spool *sp, uint64_t seq)
+{
+    uint64_t from = sp->next_seq;
+
+    if (seq <= from)
+        return;
+    sp->next_seq = seq;
+    if (sp->ops.on_drop)
+        sp->ops.on_drop(sp->arg, from, seq - 1, 0, NX_E_CANCELED);
+}
+
 enum nx_err
 spool_recover(struct spool *sp, struct nx_note *why)
 {
@@ -195,12 +208,11 @@ spool_recover(struct spool *sp, struct nx_note *why)
     enum nx_err err = load(sp, &f, why);
     if (err == NX_OK && has_state && state.is_clean && state.next_seq > sp->next_seq)
         sp->next_seq = state.next_seq;
-    /* After a power cut records may be gone whose numbers were used: their successors must not take them. */
     bool is_whole = state.is_clean || (state.is_same_boot && sp->newest);
-    if (err == NX_OK && has_state && !is_whole && state.reserved_seq > sp->next_seq)
-        sp->next_seq = state.reserved_seq;
+    if (err == NX_OK && has_state && !is_whole)
+        jump(sp, state.reserved_seq);
     if (err == NX_OK && !has_state && sp->newest)
-        sp->next_seq += SPOOL_RESERVE;
+        jump(sp, sp->next_seq + SPOOL_RESERVE);
     free(f.list);
     return err;
 }

@@ -32,8 +32,10 @@ struct spool_conf {
 
 struct spool_ops {
     /* Records [from, to] with `points` points were dropped unread; cause: NX_E_FULL, NX_E_EXPIRED, NX_E_CORRUPT.
-     * points is 0 when damage hides how many there were. Runs inside spool_open(), spool_append(), spool_read(),
-     * spool_stats_of() or a timer: it must not call the spool. May be NULL. */
+     * points is 0 when damage hides how many there were. NX_E_CANCELED: numbers given up at the start after a power
+     * cut; the points that it took, of a commit window at most, are among them, and nobody can count them. Runs inside
+     * spool_open(), spool_append(), spool_read(), spool_stats_of() or a timer: it must not call the spool. May be NULL.
+     */
     void (*on_drop)(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause);
     /* The disk reported an error outside of a call, e.g. when the backlog was synced. May be NULL. */
     void (*on_error)(void *arg, const struct nx_note *why);

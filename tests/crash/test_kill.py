@@ -7,6 +7,8 @@ MQTT client has seen published, and what a reader of the historian finds.
 import json
 import os
 import random
+import sqlite3
+import struct
 import time
 
 import pytest
@@ -17,6 +19,7 @@ from support.process import wait_until
 
 TAGS = 20
 ROUNDS = int(os.environ.get("NEXUS_KILLS", "4"))
+OUTAGE_S = float(os.environ.get("NEXUS_OUTAGE_S", "20" if ROUNDS >= 20 else "6"))
 INTERVAL_MS = 50
 
 
@@ -77,13 +80,28 @@ def check_exactly_once(platform, lost_reads_allowed: int) -> None:
             f"n{tag}: {len(missing)} of {values[-1]} are missing: {missing[:60]} {platform.status('gateway')}"
 
 
-def kill_rounds(platform, victims, revive) -> None:
+def kill(platform, victim: str) -> None:
+    platform.broker.kill() if victim == "broker" else platform.roles[victim].kill()
+
+
+def revive(platform, victim: str) -> None:
+    platform.broker.start() if victim == "broker" else platform.start_role(victim)
+
+
+def kill_rounds(platform, victims: list[str], at_once: int = 1) -> list[str]:
+    """Kills up to at_once of the victims in each round, brings them back in any order; returns who was killed."""
+    killed = []
     for _ in range(ROUNDS):
         time.sleep(random.uniform(0.3, 1.2))  # a random phase of the flow is the point of the test
-        victim = random.choice(victims)
-        platform.roles[victim].kill() if victim != "broker" else platform.broker.kill()
-        time.sleep(random.uniform(0.0, 0.6))
-        revive(victim)
+        dead = random.sample(victims, random.randint(1, at_once))
+        for victim in dead:
+            kill(platform, victim)
+            time.sleep(random.uniform(0.0, 0.6) / len(dead))
+        for victim in random.sample(dead, len(dead)):
+            revive(platform, victim)
+            time.sleep(random.uniform(0.0, 0.2) if len(dead) > 1 else 0)
+        killed += dead
+    return killed
 
 
 def test_kill_ingest_and_broker(platform, counting):
@@ -91,8 +109,7 @@ def test_kill_ingest_and_broker(platform, counting):
     platform.start()
     platform.log_in()
     wait_until(lambda: stored(platform, 0), what="a first stored value")
-    kill_rounds(platform, ["ingest", "broker"],
-                lambda v: platform.broker.start() if v == "broker" else platform.start_role(v))
+    kill_rounds(platform, ["ingest", "broker"])
     settle(platform, counting, lambda tag, values: len(missing_of(values)) <= 1)
     check_exactly_once(platform, lost_reads_allowed=1)  # the read under way when the gateway was stopped at the end
 
@@ -103,7 +120,7 @@ def test_kill_gateway(platform, counting):
     platform.log_in()
     listener = Listener(platform.broker.port, "uns/#")
     wait_until(lambda: stored(platform, 0), what="a first stored value")
-    kill_rounds(platform, ["gateway"], platform.start_role)
+    kill_rounds(platform, ["gateway"])
     published = {tag: seen_published(listener, tag) for tag in range(TAGS)}
     listener.close()
     settle(platform, counting, lambda tag, values: published[tag] <= set(values))
@@ -112,3 +129,79 @@ def test_kill_gateway(platform, counting):
     for tag in range(TAGS):
         lost = published[tag] - set(stored(platform, tag))
         assert not lost, f"n{tag}: published but not stored: {sorted(lost)[:20]}"
+
+
+def test_kill_several_at_once(platform, counting):
+    """Any of broker, ingestion and gateway together, in any order: what was published is stored, once."""
+    platform.start()
+    platform.log_in()
+    listener = Listener(platform.broker.port, "uns/#")
+    wait_until(lambda: stored(platform, 0), what="a first stored value")
+    killed = kill_rounds(platform, ["gateway", "ingest", "broker"], at_once=3)
+    published = {tag: seen_published(listener, tag) for tag in range(TAGS)}
+    listener.close()
+    settle(platform, counting, lambda tag, values: published[tag] <= set(values))
+    check_exactly_once(platform, lost_reads_allowed=killed.count("gateway") + 1)
+    for tag in range(TAGS):
+        lost = published[tag] - set(stored(platform, tag))
+        assert not lost, f"n{tag}: published but not stored: {sorted(lost)[:20]} after {killed}"
+
+
+def test_broker_away(platform, counting):
+    """Polling goes on without a broker; when it is back, the backlog and the live values are stored side by side."""
+    platform.start()
+    platform.log_in()
+    wait_until(lambda: stored(platform, 0), what="a first stored value")
+    polled_before = counting.counts[0]
+    platform.broker.kill()
+    time.sleep(OUTAGE_S)
+    polled = counting.counts[0] - polled_before
+    assert polled > 0.5 * OUTAGE_S * 1000 / INTERVAL_MS, f"only {polled} reads while the broker was away"
+    waiting = platform.status("gateway")["spool"]["records"]
+    assert waiting > 0.5 * polled, f"{waiting} records wait after {polled} reads"
+    platform.broker.start()
+    wait_until(lambda: platform.status("gateway")["broker"]["is_online"], 30, "the gateway online again")
+    now = counting.counts[0]
+    wait_until(lambda: stored(platform, 0)[-1] > now, 25, "live values, behind the backlog or not")
+    wait_until(lambda: all(not missing_of(stored(platform, tag)) for tag in range(TAGS)), 30, "no hole", every=0.5)
+    settle(platform, counting, lambda tag, values: len(missing_of(values)) <= 1)
+    check_exactly_once(platform, lost_reads_allowed=1)
+
+
+def crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def undeclared(platform) -> list[tuple[int, int]]:
+    """Stretches of batch numbers that neither arrived nor stand in a gap record."""
+    with sqlite3.connect(platform.history / "hist.db") as db:
+        known = sorted(db.execute("SELECT from_seq, to_seq FROM ledger UNION ALL SELECT from_seq, to_seq FROM gap"))
+    holes, following = [], 1
+    for first, last in known:
+        if first > following:
+            holes.append((following, first - 1))
+        following = max(following, last + 1)
+    return holes
+
+
+def test_power_cut_is_declared(platform, counting):
+    """After another boot the numbers go on behind those reserved: the jump is declared and does not look like a loss."""
+    platform.start()
+    platform.log_in()
+    wait_until(lambda: len(stored(platform, 0)) > 20, what="stored values")
+    kill(platform, "gateway")
+    state = platform.directory / "spool-gateway" / "state"
+    body = state.read_bytes()[:36] + b"another boot".ljust(36, b"-")
+    state.write_bytes(body + struct.pack("<I", crc32c(body)))
+    revive(platform, "gateway")
+    target = counting.counts[0] + 20
+    wait_until(lambda: stored(platform, 0)[-1] > target, what="values after the power cut")
+    wait_until(lambda: not undeclared(platform), 10, "every number accounted for")
+    with sqlite3.connect(platform.history / "hist.db") as db:
+        assert db.execute("SELECT to_seq, points, cause FROM gap").fetchall() == [(65536, 0, "CANCELED")]
+    check_exactly_once(platform, lost_reads_allowed=2)
