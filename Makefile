@@ -2,9 +2,11 @@
 # make run    install what is missing, build, start the platform with a simulated plant
 # make test   install what is missing, build with sanitizers, run every test
 # make bench  the benchmarks of docs/performance.md, one JSON line per case
+# make chaos  the kill -9 tests with KILLS (200) rounds each
 # make fuzz   each fuzz target for MINUTES (1)
-.PHONY: all run test bench fuzz format clean
+.PHONY: all run test bench chaos fuzz format clean
 
+KILLS ?= 200
 MINUTES ?= 1
 PORT ?= 8080
 DATA ?= data
@@ -25,6 +27,11 @@ test:
 
 bench: all
 	@tools/bench
+
+chaos:
+	@tools/deps test
+	@tools/run-tests build
+	@NEXUS_KILLS=$(KILLS) "$$(tools/venv)" -m pytest -q --timeout 7200 tests/crash
 
 fuzz:
 	@tools/deps test
