@@ -45,6 +45,7 @@ struct up {
     struct child children[CHILD_COUNT];
     unsigned stop_next;
     struct stream *probe;
+    const char *probe_host;
     uint16_t probe_port;
     loop_cb *probe_ok;
     struct loop_timer probe_timer, repeats;
@@ -87,16 +88,17 @@ probe_again(struct loop_timer *t, void *arg)
 {
     static const struct stream_ops ops = {.on_open = probe_open, .on_data = probe_data, .on_down = probe_down};
     struct up *u = arg;
-    struct stream_conf conf = {.host = "127.0.0.1", .port = u->probe_port, .connect_timeout_ms = 1000};
+    struct stream_conf conf = {.host = u->probe_host, .port = u->probe_port, .connect_timeout_ms = 1000};
 
     (void)t;
     u->probe = stream_open(u->loop, &conf, &ops, u);
 }
 
-/* Calls ok as soon as something listens on the port of loopback. */
+/* Calls ok as soon as something listens there. */
 static void
-wait_for_port(struct up *u, uint16_t port, loop_cb *ok)
+wait_for_port(struct up *u, const char *host, uint16_t port, loop_cb *ok)
 {
+    u->probe_host = host;
     u->probe_port = port;
     u->probe_ok = ok;
     probe_again(NULL, u);
@@ -104,13 +106,24 @@ wait_for_port(struct up *u, uint16_t port, loop_cb *ok)
 
 /* --- what is started, in what order --- */
 
+/* Where this machine reaches the core. */
+static const char *
+core_host(const struct up *u)
+{
+    bool is_any = strcmp(u->bind, "0.0.0.0") == 0 || strcmp(u->bind, "::") == 0;
+
+    return is_any ? "127.0.0.1" : u->bind;
+}
+
 static void
 on_core_listens(void *arg)
 {
     struct up *u = arg;
+    const char *host = core_host(u);
+    bool is_v6 = strchr(host, ':') != NULL;
 
-    (void)printf("\n  NEXUS Edge is running: http://%s:%u\n  Data lies in %s. Ctrl-C stops everything.\n\n",
-                 strcmp(u->bind, "0.0.0.0") == 0 ? "127.0.0.1" : u->bind, u->http_port, u->data);
+    (void)printf("\n  NEXUS Edge is running: http://%s%s%s:%u\n  Data lies in %s. Ctrl-C stops everything.\n\n",
+                 is_v6 ? "[" : "", host, is_v6 ? "]" : "", u->http_port, u->data);
     (void)fflush(stdout);
 }
 
@@ -122,7 +135,7 @@ on_broker_listens(void *arg)
     child_start(&u->children[CHILD_GATEWAY]);
     child_start(&u->children[CHILD_INGEST]);
     child_start(&u->children[CHILD_CORE]);
-    wait_for_port(u, u->http_port, on_core_listens);
+    wait_for_port(u, core_host(u), u->http_port, on_core_listens);
 }
 
 static void
@@ -132,7 +145,7 @@ wait_for_devices(struct loop_timer *t, void *arg)
 
     (void)t;
     if (access(u->devices_path, R_OK) == 0)
-        wait_for_port(u, u->broker.port, on_broker_listens);
+        wait_for_port(u, "127.0.0.1", u->broker.port, on_broker_listens);
     else
         loop_timer_start(u->loop, &u->probe_timer, PROBE_EVERY_MS, 0, wait_for_devices, u);
 }
@@ -146,7 +159,7 @@ start_all(struct up *u)
         child_start(&u->children[CHILD_SIM]);
         wait_for_devices(NULL, u);
     } else {
-        wait_for_port(u, u->broker.port, on_broker_listens);
+        wait_for_port(u, "127.0.0.1", u->broker.port, on_broker_listens);
     }
 }
 
