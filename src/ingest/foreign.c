@@ -18,15 +18,61 @@ struct foreign_topic {
     char topic[];
 };
 
+/* Drops in a row become one gap record. */
+static void
+keep_gap(struct foreign *f, const struct batch_gap *gap)
+{
+    struct batch_gap *kept = &f->gap;
+
+    if (kept->to_seq == 0) {
+        *kept = *gap;
+        return;
+    }
+    kept->points += gap->points;
+    kept->from_seq = gap->from_seq < kept->from_seq ? gap->from_seq : kept->from_seq;
+    kept->from_us = gap->from_us < kept->from_us ? gap->from_us : kept->from_us;
+    kept->to_seq = gap->to_seq > kept->to_seq ? gap->to_seq : kept->to_seq;
+    kept->to_us = gap->to_us > kept->to_us ? gap->to_us : kept->to_us;
+}
+
 static void
 on_drop(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
 {
     struct ingest *g = arg;
+    int64_t now_us = loop_wall_us(g->loop);
 
+    keep_gap(&g->foreign, &(struct batch_gap){from, to, points, now_us, now_us, cause});
+    if (cause == NX_E_CANCELED) {
+        log_warn(&g->log, "the power was cut: foreign values of the last moment before it may be lost");
+        return;
+    }
     g->foreign.dropped_points += points;
     ingest_count_error(g, ERROR_SPOOL);
     log_warn(&g->log, "foreign values were dropped from the spool before the historian took them",
              KV_UINT("from", from), KV_UINT("to", to), KV_UINT("points", points), KV_ERR(cause));
+}
+
+static struct batch_header
+next_header(const struct foreign *f)
+{
+    return (struct batch_header){slice_str(f->gateway), spool_epoch(f->spool), 0, spool_next_seq(f->spool)};
+}
+
+/* Tells the ledger what will never come. A spool that takes nothing now takes it later. */
+static void
+declare_gap(struct foreign *f)
+{
+    struct batch_header hdr = next_header(f);
+    struct batch_gap gap = f->gap;
+    struct wbuf record = wbuf_init(0);
+
+    if (gap.to_seq == 0)
+        return;
+    f->gap = (struct batch_gap){0}; /* the append may add to it */
+    if (batch_encode_gap(&hdr, &gap, &record) == NX_OK &&
+        spool_append(f->spool, wbuf_slice_of(&record), 0, NULL) != NX_OK)
+        keep_gap(f, &gap);
+    wbuf_free(&record);
 }
 
 enum nx_err
@@ -43,6 +89,8 @@ foreign_open(struct ingest *g, struct nx_note *why)
     f->record = wbuf_init(BATCH_MAX_BYTES + 4096);
     f->scratch = wbuf_init(0);
     (void)snprintf(f->gateway, sizeof f->gateway, "foreign.%.50s", g->conf.mqtt.client_id);
+    if (err == NX_OK)
+        declare_gap(f);
     return err;
 }
 
@@ -79,7 +127,7 @@ flush_due(struct loop_timer *t, void *arg)
 static enum nx_err
 encode_record(struct foreign *f)
 {
-    struct batch_header hdr = {slice_str(f->gateway), spool_epoch(f->spool), 0, spool_next_seq(f->spool)};
+    struct batch_header hdr = next_header(f);
 
     f->record_points = batch_writer_count(f->writer);
     f->record_tokens = f->token_count;
@@ -128,6 +176,7 @@ foreign_flush(struct ingest *g)
 
     if (f->record_points > 0 && !append_record(g))
         return;
+    declare_gap(f);
     if (batch_writer_count(f->writer) > 0) {
         if (encode_record(f) != NX_OK) {
             ingest_count_error(g, ERROR_SPOOL);

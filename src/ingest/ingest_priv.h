@@ -75,7 +75,8 @@ struct foreign {
     size_t record_tokens;
     struct wbuf scratch;
     struct loop_timer timer;
-    uint64_t read_next; /* spool sequence to hand to the next job */
+    struct batch_gap gap; /* dropped by the spool and not yet declared; to_seq 0: nothing */
+    uint64_t read_next;   /* spool sequence to hand to the next job */
     char gateway[GATEWAY_MAX + 1];
     struct nx_note trouble; /* of the spool; err 0: none */
     uint64_t stored_messages, dropped_points;

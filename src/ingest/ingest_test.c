@@ -410,6 +410,40 @@ foreign_message_survives_the_process(void **state)
     }
 }
 
+/* Numbers that a start jumps over are declared: the ledger does not miss them. */
+static void
+jump_of_the_foreign_numbers_is_declared(void **state)
+{
+    struct fixture *f = *state;
+    struct historian_conf conf = {.url = f->url, .is_read_only = true};
+    struct historian_ledger_row *rows;
+    struct historian *h;
+    struct arena a = {0};
+    struct nx_note why;
+    char path[128];
+    size_t n;
+
+    open_ingest(f, NULL);
+    receive(clients[1], "uns/f", slice_str("{\"value\":1.5,\"timestamp\":1700000000000}"), 21, false);
+    run(f, 30);
+    close_ingest(f, true);
+    (void)snprintf(path, sizeof path, "%s/spool/state", f->disk);
+    assert_int_equal(0, unlink(path));
+    open_ingest(f, NULL);
+    receive(clients[1], "uns/f", slice_str("{\"value\":2.5,\"timestamp\":1700000000001}"), 22, false);
+    for (unsigned i = 0; i < 60; i++)
+        run(f, 100);
+    assert_int_equal(2, stored(f, "uns/f"));
+    assert_int_equal(NX_OK, historian_open(&h, &conf, &why));
+    assert_int_equal(NX_OK, historian_ledger(h, &a, &rows, &n, &why));
+    assert_int_equal(1, n);
+    assert_true(rows[0].last_seq > 65536);
+    assert_int_equal(0, rows[0].missing);
+    historian_close(&h);
+    arena_free(&a);
+    close_ingest(f, true);
+}
+
 static void
 wrong_settings_are_refused(void **state)
 {
@@ -442,6 +476,7 @@ main(void)
         cmocka_unit_test_setup_teardown(full_buffer_leaves_batches_to_come_again, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_message_is_stored_once, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_message_survives_the_process, setup, teardown),
+        cmocka_unit_test_setup_teardown(jump_of_the_foreign_numbers_is_declared, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_settings_are_refused, setup, teardown),
     };
 
