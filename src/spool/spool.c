@@ -360,15 +360,18 @@ spool_stats_of(const struct spool *sp)
 {
     struct spool_stats s = sp->stats;
     struct spool_record first;
-    struct spool *reader = (struct spool *)(uintptr_t)sp; /* reading moves only the read-ahead buffer */
+    struct spool *reader = (struct spool *)(uintptr_t)sp; /* only what is kept for reading changes */
 
     s.next_seq = s.first_seq = sp->next_seq;
     s.file_bytes = sp->file_bytes;
     for (const struct segment *sg = sp->oldest; sg; sg = sg->next)
         s.bytes += sg->waiting ? sg->used - SPOOL_SEGMENT_HEAD : 0;
-    if (s.records && spool_read(reader, 0, &first, NULL) == NX_OK) {
-        s.first_seq = first.seq;
-        s.oldest_us = first.time_us;
+    if (s.records && ranges_next_absent(&sp->freed, sp->oldest->first_seq) == sp->oldest_seq) {
+        s.first_seq = sp->oldest_seq;
+        s.oldest_us = sp->oldest_us;
+    } else if (s.records && spool_read(reader, 0, &first, NULL) == NX_OK) {
+        s.first_seq = reader->oldest_seq = first.seq;
+        s.oldest_us = reader->oldest_us = first.time_us;
     }
     return s;
 }

@@ -55,6 +55,9 @@ struct spool {
     uint64_t mark_seq; /* next_seq at the last tick: records below have waited for one */
     struct sync_job *job;
 
+    uint64_t oldest_seq; /* the oldest waiting record when it was last looked for, and its time; 0: not known */
+    int64_t oldest_us;
+
     struct segment *read_segment; /* the bytes in read_buf are of this one */
     uint64_t read_from, read_len;
     uint8_t *read_buf;
