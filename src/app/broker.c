@@ -158,7 +158,8 @@ put_config(struct wbuf *w, const char *dir, uint16_t port)
                 "log_timestamp_format %Y-%m-%dT%H:%M:%S\n"
                 "log_type error\n"
                 "log_type warning\n"
-                "log_type notice\n");
+                "log_type notice\n"
+                "connection_messages false\n");
 }
 
 static enum nx_err

@@ -115,6 +115,19 @@ core_host(const struct up *u)
     return is_any ? "127.0.0.1" : u->bind;
 }
 
+/* The core has said it already, but the log went on since. */
+static void
+print_setup_code(const struct up *u)
+{
+    char *path = mem_printf("%s/core/setup-code", u->data), *code;
+
+    if (file_read_secret(path, &code, NULL) == NX_OK) {
+        (void)printf("  First start: create the administrator with the set-up code %s\n", code);
+        free(code);
+    }
+    free(path);
+}
+
 static void
 on_core_listens(void *arg)
 {
@@ -122,8 +135,10 @@ on_core_listens(void *arg)
     const char *host = core_host(u);
     bool is_v6 = strchr(host, ':') != NULL;
 
-    (void)printf("\n  NEXUS Edge is running: http://%s%s%s:%u\n  Data lies in %s. Ctrl-C stops everything.\n\n",
-                 is_v6 ? "[" : "", host, is_v6 ? "]" : "", u->http_port, u->data);
+    (void)printf("\n  NEXUS Edge is running: http://%s%s%s:%u\n", is_v6 ? "[" : "", host, is_v6 ? "]" : "",
+                 u->http_port);
+    print_setup_code(u);
+    (void)printf("  Data lies in %s. Ctrl-C stops everything.\n\n", u->data);
     (void)fflush(stdout);
 }
 
