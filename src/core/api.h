@@ -49,6 +49,9 @@ int api_bool_param(struct http_req *req, const char *name);
 /* --- users --- */
 #define PASSWORD_MAX 256
 bool username_is_valid(const char *name);
+/* Lock-out of an account from this address: false when it has answered 429. */
+bool auth_may_try(struct http_req *req, struct core *core, const char *account);
+void auth_tried(struct http_req *req, struct core *core, const char *account, bool is_right);
 #define USERNAME_RULE "a user name begins with a letter or digit and has letters, digits, . _ @ -"
 
 /* --- values --- */

@@ -161,8 +161,8 @@ now_ms(void)
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static bool
-may_try(struct http_req *req, struct core *core, const char *account)
+bool
+auth_may_try(struct http_req *req, struct core *core, const char *account)
 {
     uint64_t wait_ms = auth_guard_wait_ms(core->guard, account, http_peer(req), now_ms());
     char seconds[24], *detail;
@@ -179,6 +179,12 @@ may_try(struct http_req *req, struct core *core, const char *account)
                                                      .cause_layer = "auth",
                                                      .fixes = {"Wait, then try again with the right password."}});
     return false;
+}
+
+void
+auth_tried(struct http_req *req, struct core *core, const char *account, bool is_right)
+{
+    auth_guard_result(core->guard, account, http_peer(req), now_ms(), is_right);
 }
 
 /* --- set-up ----------------------------------------------------------------------------------------------------------
@@ -315,14 +321,14 @@ auth_setup(struct http_req *req, void *arg)
     char hash[AUTH_HASH_CAP];
     struct nx_note why = {0};
 
-    if (!password || !may_try(req, core, "set-up"))
+    if (!password || !auth_may_try(req, core, "set-up"))
         return;
     if (!core->setup_code[0]) {
         deny_setup_done(req);
         return;
     }
     if (!code_eq(code, core->setup_code)) {
-        auth_guard_result(core->guard, "set-up", http_peer(req), now_ms(), false);
+        auth_tried(req, core, "set-up", false);
         deny_code(req, core);
         return;
     }
@@ -396,7 +402,7 @@ check_login(struct http_req *req, struct core *core, const char *username, const
     if (!user_find(req, core, username, &user))
         return;
     is_right = auth_password_verify(user.password_hash, password);
-    auth_guard_result(core->guard, username, http_peer(req), now_ms(), is_right);
+    auth_tried(req, core, username, is_right);
     if (!is_right) {
         log_warn(&core_log, "login failed", KV_STR("user", username), KV_STR("peer", http_peer(req)));
         deny_login(req);
@@ -425,7 +431,7 @@ auth_login(struct http_req *req, void *arg)
     const char *username = body ? api_text(req, body, "username", 64) : NULL;
     const char *password = username ? api_text(req, body, "password", PASSWORD_MAX) : NULL;
 
-    if (!password || !may_try(req, core, username))
+    if (!password || !auth_may_try(req, core, username))
         return;
     if (__atomic_add_fetch(&core->logins_running, 1, __ATOMIC_RELAXED) > LOGINS_MAX)
         deny_flood(req);

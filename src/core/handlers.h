@@ -7,7 +7,7 @@
 /* auth_api.c */
 extern http_handler auth_state, auth_setup, auth_login, auth_refresh, auth_logout, auth_me;
 /* users_api.c */
-extern http_handler users_list, user_create, user_patch, user_remove;
+extern http_handler users_list, user_create, user_patch, user_remove, own_password;
 /* devices_api.c */
 extern http_handler devices_list, devices_create, device_show, device_replace, device_patch, device_remove,
     device_status_show;

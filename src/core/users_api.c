@@ -1,4 +1,5 @@
-/* users_api.c -- users: list, create, change, delete. For administrators; one of them always stays.
+/* users_api.c -- users: list, create, change, delete, for administrators, one of whom always stays; a new password for
+ * oneself.
  *
  * What changes what a user may do (role, password, removal) ends the logins of that user, within the transaction. */
 #include "base/mem.h"
@@ -61,16 +62,16 @@ read_role(struct http_req *req, const json_t *body, int *out)
 
 /* Hashing takes long: outside of transactions. */
 static bool
-read_password(struct http_req *req, const json_t *body, char hash[AUTH_HASH_CAP])
+read_password(struct http_req *req, const json_t *body, const char *member, char hash[AUTH_HASH_CAP])
 {
-    const char *text = api_text(req, body, "password", PASSWORD_MAX);
+    const char *text = api_text(req, body, member, PASSWORD_MAX);
     struct nx_note why = {0};
 
     if (!text)
         return false;
     if (auth_password_hash(text, hash, &why) == NX_OK)
         return true;
-    api_fail_field(req, "/password", "invalid", why.text);
+    api_fail_field(req, arena_printf(http_arena(req), "/%s", member), "invalid", why.text);
     return false;
 }
 
@@ -108,7 +109,7 @@ user_create(struct http_req *req, void *arg)
         api_fail_field(req, "/username", "invalid", USERNAME_RULE);
         return;
     }
-    if (!read_role(req, body, &user.role) || !read_password(req, body, hash) ||
+    if (!read_role(req, body, &user.role) || !read_password(req, body, "password", hash) ||
         !(tx = api_begin(req, arg, STORE_WRITE)))
         return;
     err = insert(&tx, &user, &why);
@@ -222,7 +223,7 @@ user_patch(struct http_req *req, void *arg)
     if (json_object_get(body, "role") && !read_role(req, body, &new_values.role))
         return;
     if (json_object_get(body, "password")) {
-        if (!read_password(req, body, hash))
+        if (!read_password(req, body, "password", hash))
             return;
         new_values.password_hash = hash;
     }
@@ -257,4 +258,68 @@ user_remove(struct http_req *req, void *arg)
         }
     }
     store_rollback(&tx);
+}
+
+/* --- one's own password
+ * ------------------------------------------------------------------------------------------------ */
+
+static bool
+load_self(struct http_req *req, struct core *core, struct store_user *out)
+{
+    struct store_tx *tx = api_begin(req, core, STORE_READ);
+    struct nx_note why = {0};
+    enum nx_err err;
+
+    if (!tx)
+        return false;
+    err = store_user_by_id(tx, core_user(req)->user_id, http_arena(req), out, &why);
+    store_rollback(&tx);
+    if (err != NX_OK)
+        http_respond_err(req, err, err == NX_E_NOT_FOUND ? "user_not_found" : "store_unavailable", &why);
+    return err == NX_OK;
+}
+
+static void
+store_password(struct http_req *req, struct core *core, struct store_user *user, const char *hash)
+{
+    struct store_tx *tx = api_begin(req, core, STORE_WRITE);
+    struct nx_note why = {0};
+    enum nx_err err;
+
+    if (!tx)
+        return;
+    err = store_user_by_id(tx, user->id, http_arena(req), user, &why); /* the role may be another one by now */
+    user->password_hash = hash;
+    if (err == NX_OK)
+        err = store_user_update(tx, user, &why);
+    if (err == NX_OK)
+        err = commit(core, &tx, user, core_user(req)->digest, &why);
+    store_rollback(&tx);
+    if (err != NX_OK) {
+        http_respond_err(req, err, "not_stored", &why);
+        return;
+    }
+    log_info(&core_log, "password changed", KV_STR("user", user->username), KV_STR("peer", http_peer(req)));
+    http_respond_empty(req, 204);
+}
+
+void
+own_password(struct http_req *req, void *arg)
+{
+    static const char *const members[] = {"current_password", "password", NULL};
+    json_t *body = api_body(req, members);
+    const char *current = body ? api_text(req, body, "current_password", PASSWORD_MAX) : NULL;
+    const char *username = core_user(req)->username;
+    struct store_user user;
+    char hash[AUTH_HASH_CAP];
+    bool is_right;
+
+    if (!current || !auth_may_try(req, arg, username) || !load_self(req, arg, &user))
+        return;
+    is_right = auth_password_verify(user.password_hash, current);
+    auth_tried(req, arg, username, is_right);
+    if (!is_right)
+        api_fail_field(req, "/current_password", "invalid", "this is not your present password");
+    else if (read_password(req, body, "password", hash))
+        store_password(req, arg, &user, hash);
 }
