@@ -180,7 +180,7 @@ fail(struct http_req *req, enum nx_err err, const struct nx_note *why)
 static void
 change(struct http_req *req, struct core *core, struct store_tx **tx, const struct store_user *new_values)
 {
-    struct store_user user;
+    struct store_user user = {0};
     const char *kept = new_values->role >= 0 ? NULL : core_user(req)->digest; /* of a new password for oneself */
     struct nx_note why = {0};
     enum nx_err err = NX_OK;
@@ -238,7 +238,7 @@ user_remove(struct http_req *req, void *arg)
 {
     struct core *core = arg;
     struct store_tx *tx = api_begin(req, core, STORE_WRITE);
-    struct store_user user;
+    struct store_user user = {0};
     struct nx_note why = {0};
     enum nx_err err;
 
