@@ -62,34 +62,43 @@ struct outcome {
     const char *code, *title, *layer, *fix;
 };
 
-/* Words that gateways give as code, and what they mean to a caller. */
+/* Words that gateways give as code (src/gateway/commands.c), and what they mean to a caller. */
 static const struct {
     const char *word;
     struct outcome outcome;
 } outcomes[] = {
-    {"TIMEOUT",
+    {"timeout",
      {502, "device_timeout", "The device did not answer", "device",
       "Check that the device is on and reachable; read the value before writing again."}},
-    {"REFUSED", {502, "device_unreachable", "The device cannot be reached", "tcp", "Check address and port."}},
-    {"UNREACHABLE", {502, "device_unreachable", "The device cannot be reached", "tcp", "Check the network."}},
-    {"RESOLVE", {502, "device_unreachable", "The device cannot be reached", "dns", "Check the host name."}},
-    {"CLOSED", {502, "device_unreachable", "The device closed the connection", "tcp", "Try again."}},
-    {"OFFLINE", {502, "device_offline", "The device is not connected", "device", "See the state of the device."}},
-    {"BUSY", {502, "device_busy", "The device is busy", "device", "Try again in a moment."}},
-    {"DEVICE", {502, "device_refused", "The device reports a failure", "device", "See the manual of the device."}},
-    {"PROTO", {502, "device_answer_wrong", "The device broke the protocol", "protocol", "See the log of the gateway."}},
-    {"ADDRESS", {502, "address_unknown", "The device does not know the address", "device", "Check the tag's address."}},
-    {"UNSUPPORTED",
+    {"outcome_unknown",
+     {502, "outcome_unknown", "Nobody knows whether the device took the value", "device",
+      "Read the value before writing again."}},
+    {"not_connected", {502, "device_offline", "The device is not connected", "device", "See the state of the device."}},
+    {"device_busy", {502, "device_busy", "The device is busy", "device", "Try again in a moment."}},
+    {"device_failure",
+     {502, "device_refused", "The device reports a failure", "device", "See the manual of the device."}},
+    {"bad_address",
+     {502, "address_unknown", "The device does not know the address", "device", "Check the tag's address."}},
+    {"readback_failed",
+     {502, "readback_failed", "The value was written, but reading it back failed", "device",
+      "Look at the live value before writing again."}},
+    {"readback_differs",
+     {502, "readback_differs", "The device took the write and shows another value", "device",
+      "The device may limit or overwrite the value: see its manual."}},
+    {"unsupported",
      {409, "write_unsupported", "The device cannot be written like this", "protocol",
       "Check the register type of the tag."}},
-    {"DENIED", {409, "write_denied", "The tag cannot be written", "policy", "Set access_mode to readwrite."}},
-    {"CONFLICT",
+    {"denied", {409, "write_denied", "The tag cannot be written", "policy", "Set access_mode to readwrite."}},
+    {"conflict",
      {409, "value_changed", "The tag has another value by now", "policy", "Look at the value and decide again."}},
-    {"VALUE", {422, "value_invalid", "The value does not fit the tag", "policy", "Check type and spelling."}},
-    {"RANGE", {422, "value_out_of_range", "The value is out of range", "policy", "Check clamp_min and clamp_max."}},
-    {"EXPIRED", {504, "write_expired", "The command was too late", "gateway", "Check the clocks; try again."}},
-    {"FULL", {503, "gateway_busy", "Too many writes wait", "gateway", "Try again in a moment."}},
-    {"NOT_FOUND",
+    {"bad_value", {422, "value_invalid", "The value does not fit the tag", "policy", "Check type and spelling."}},
+    {"out_of_range",
+     {422, "value_out_of_range", "The value is out of range", "policy",
+      "Check the data type, clamp_min and clamp_max."}},
+    {"expired", {504, "write_expired", "The command was too late", "gateway", "Check the clocks; try again."}},
+    {"rate_limited", {503, "gateway_busy", "Too many writes at a time", "gateway", "Try again in a moment."}},
+    {"queue_full", {503, "gateway_busy", "Too many writes wait", "gateway", "Try again in a moment."}},
+    {"not_found",
      {503, "gateway_unaware", "The gateway does not know the tag yet", "gateway", "Try again in a moment."}},
 };
 
@@ -125,7 +134,7 @@ end_failed(struct write_op *op, const json_t *response)
     const struct outcome *o = &other;
 
     for (unsigned i = 0; word && i < MEM_COUNT(outcomes); i++) {
-        if (strcasecmp(word, outcomes[i].word) == 0)
+        if (strcmp(word, outcomes[i].word) == 0)
             o = &outcomes[i].outcome;
     }
     end_with(op, o, detail ? detail : o->title);

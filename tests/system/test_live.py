@@ -99,7 +99,7 @@ def test_a_write_answers_with_the_read_back_or_the_cause(core):
             command = json.loads(message.payload)
             broker.publish("$nexus/cmd/response/press/force", qos=1, payload=json.dumps(
                 {"id": command["id"], "success": command["value"] < 100, "value": command["value"], "duration_ms": 3,
-                 "code": "DEVICE", "error": "exception 4 from the device"}))
+                 "code": "device_failure", "error": "exception 4 from the device"}))
 
         mqtt.client.on_message = answer
         written = core.api.post(url, {"value": 42}, 200).json()
