@@ -2,6 +2,8 @@
 
 #include "core/core.h"
 
+#include <stdlib.h>
+
 static enum nx_err
 role_open(void **state, struct loop *loop, const struct conf_source *src, struct nx_note *why)
 {
@@ -39,5 +41,8 @@ const struct role role_core = {
 int
 command_core(int argc, char **argv)
 {
+    /* Workers wait for disks, passwords, gateways and slow clients; each of these has a limit (LOGINS_MAX, TESTS_MAX,
+     * QUERIES_MAX), and together they leave some of the workers to everybody else. */
+    (void)setenv("UV_THREADPOOL_SIZE", "16", 0);
     return role_run(&role_core, argc, argv);
 }

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define PASSWORD_MIN 8
-#define LOGINS_MAX   3 /* a check is long and keeps a worker: leave one of the four to everybody else */
+#define LOGINS_MAX   3 /* a check is long and keeps a worker and a processor */
 
 /* What a login hands out. */
 struct login {

@@ -53,6 +53,7 @@ struct core {
     struct known_device *devices; /* hash by id */
     unsigned works;               /* core_work() calls under way */
     unsigned tests_running;       /* "test connection" calls on the worker pool (atomic) */
+    unsigned queries_running;     /* history queries there (atomic) */
     unsigned logins_running;      /* passwords being checked there (atomic) */
     int64_t started_us;
     uint64_t messages, bad_messages;

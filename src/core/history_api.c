@@ -11,6 +11,7 @@
 #define TAGS_MAX     64
 #define POINTS_MAX   100000
 #define COLUMN_BYTES (64u << 20) /* one column of one series */
+#define QUERIES_MAX  8           /* each keeps a worker until its client has read the answer */
 
 static const char *const fn_names[] = {"raw", "minmax", "avg", "last"}; /* by enum history_fn */
 
@@ -270,7 +271,18 @@ deny_no_historian(struct http_req *req, const struct nx_note *why)
 }
 
 static void
-answer(struct http_req *req, struct core *core, const struct question *q)
+deny_crowd(struct http_req *req)
+{
+    http_set_header(req, "Retry-After", "1");
+    http_respond_problem(req, &(struct http_problem){.status = 503,
+                                                     .code = "too_many_queries",
+                                                     .title = "Other queries are running",
+                                                     .detail = "as many history queries are running as may at once",
+                                                     .fixes = {"Try again in a second, or ask for a shorter time."}});
+}
+
+static void
+run(struct http_req *req, struct core *core, const struct question *q)
 {
     struct historian *h = NULL;
     struct nx_note why = {0};
@@ -279,6 +291,16 @@ answer(struct http_req *req, struct core *core, const struct question *q)
         deny_no_historian(req, &why);
     else
         readers_give(core->readers, h, stream(req, core, h, q));
+}
+
+static void
+answer(struct http_req *req, struct core *core, const struct question *q)
+{
+    if (__atomic_add_fetch(&core->queries_running, 1, __ATOMIC_RELAXED) > QUERIES_MAX)
+        deny_crowd(req);
+    else
+        run(req, core, q);
+    (void)__atomic_sub_fetch(&core->queries_running, 1, __ATOMIC_RELAXED);
 }
 
 void

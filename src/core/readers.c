@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define READERS_KEPT 4
+#define READERS_KEPT 8
 
 struct readers {
     pthread_mutex_t lock;
