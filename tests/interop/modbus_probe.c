@@ -402,7 +402,7 @@ settings_of(struct nx_dev *dev, const struct nx_param *params, char **pairs, int
 {
     struct wbuf yaml = wbuf_init(0);
     struct conf_node *root;
-    struct nx_settings *s;
+    struct nx_settings *s = NULL;
     struct nx_note why;
 
     wbuf_str(&yaml, "{");
