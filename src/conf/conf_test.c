@@ -114,6 +114,7 @@ every_mistake_names_line_key_and_remedy(void **state)
         {"a: &x [*x]\n", "contains itself"},
         {"- 1\n", "nexus.yaml:1: a section with keys is expected here"},
         {"? [a]\n: b\n", "a key must be a plain text"},
+        {"a: &x 1\n*x : 2\n", "nexus.yaml:2: a key must be a plain text"},
     };
 
     (void)state;

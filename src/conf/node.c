@@ -223,6 +223,8 @@ add_alias(struct builder *b, const yaml_event_t *e, struct nx_note *why)
     unsigned line = (unsigned)e->start_mark.line + 1;
     const char *name = (const char *)e->data.alias.anchor;
 
+    if (b->open && b->open->kind == CONF_MAP && !b->pending_key)
+        return nx_fail(why, NX_E_CONFIG, "%s:%u: a key must be a plain text", b->source, line);
     for (unsigned i = b->anchor_count; i > 0; i--) {
         const struct conf_node *node = b->anchors[i - 1].node;
 
