@@ -81,12 +81,13 @@ offline_quality(enum nx_err err)
 
 static loop_timer_cb on_slot;
 
-/* The first poll comes at once. The phase of the others lies anywhere in the interval, else devices that start
- * together would poll together for ever: the broker would get a second's values in one burst. */
+/* The first poll comes at once. The phase of the others lies anywhere in the interval but its first quarter, where the
+ * first poll may still be under way: devices that start together would else poll together for ever, and the broker
+ * would get a second's values in one burst. */
 static void
 choose_phase(struct group *g)
 {
-    double phase = num_random_unit(&g->dev->engine->rng) * (double)g->interval_ms;
+    double phase = (0.25 + 0.75 * num_random_unit(&g->dev->engine->rng)) * (double)g->interval_ms;
 
     g->is_fresh = false;
     loop_timer_start(g->dev->engine->loop, &g->timer, 1 + (uint64_t)phase, (uint64_t)g->interval_ms, on_slot, g);
