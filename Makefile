@@ -1,7 +1,7 @@
 # make        build the program and the web UI
 # make run    install what is missing, build, start the platform with a simulated plant
 # make test   install what is missing, build with sanitizers, run every test
-# make bench  the benchmarks of docs/performance.md, one JSON line per case
+# make bench  the benchmarks of bench/run.py, one JSON line per case
 # make chaos  the kill -9 tests with KILLS (200) rounds each
 # make fuzz   each fuzz target for MINUTES (1)
 .PHONY: all run test bench chaos fuzz format clean

@@ -275,7 +275,7 @@ def test_shared_subscription(processes, build_dir, mosquitto):
     readers = [Probe(processes, build_dir, mosquitto.port, id=f"share{i}", clean=1) for i in range(2)]
     writer = Probe(processes, build_dir, mosquitto.port, id="sharer", clean=1, window=1000)
     for reader in readers:
-        reader.say("sub $share/group/work/# 1")
+        reader.say("sub $share/group/line/# 1")
         reader.say("sub ready 1")
     wait_until(lambda: writer.say("pub 1 0 ready now") or all(r.all("message") for r in readers), every=0.1)
     for i in range(100):
