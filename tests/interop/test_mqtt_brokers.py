@@ -279,7 +279,7 @@ def test_shared_subscription(processes, build_dir, mosquitto):
         reader.say("sub ready 1")
     wait_until(lambda: writer.say("pub 1 0 ready now") or all(r.all("message") for r in readers), every=0.1)
     for i in range(100):
-        writer.say(f"pub 1 0 work/{i} n{i}")
+        writer.say(f"pub 1 0 line/{i} n{i}")
 
     def work():
         return [[t for t in r.texts() if t != "now"] for r in readers]
