@@ -366,7 +366,7 @@ spool_stats_of(const struct spool *sp)
     s.file_bytes = sp->file_bytes;
     for (const struct segment *sg = sp->oldest; sg; sg = sg->next)
         s.bytes += sg->waiting ? sg->used - SPOOL_SEGMENT_HEAD : 0;
-    if (s.records && ranges_next_absent(&sp->freed, sp->oldest->first_seq) == sp->oldest_seq) {
+    if (s.records && sp->oldest && ranges_next_absent(&sp->freed, sp->oldest->first_seq) == sp->oldest_seq) {
         s.first_seq = sp->oldest_seq;
         s.oldest_us = sp->oldest_us;
     } else if (s.records && spool_read(reader, 0, &first, NULL) == NX_OK) {
