@@ -251,12 +251,14 @@ dev_opening_done(struct nx_dev *dev)
         return;
     loop_timer_stop(&dev->timer);
     set_state(dev, DEV_UP);
-    dev->why = (struct nx_note){0};
-    dev->is_failing = false;
-    dev->last_seen_us = loop_wall_us(dev->engine->loop);
+    dev->is_failing = dev->is_mute;
     dev->heard_ms = loop_now_ms(dev->engine->loop);
-    if (!dev->is_probe)
-        log_info(&dev->log, "device is online");
+    if (!dev->is_mute) {
+        dev->why = (struct nx_note){0};
+        dev->last_seen_us = loop_wall_us(dev->engine->loop);
+        if (!dev->is_probe)
+            log_info(&dev->log, "device is online");
+    }
     sched_link_up(dev);
     tell(dev);
 }

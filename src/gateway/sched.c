@@ -170,6 +170,9 @@ count_success(struct group *g)
     metric_add(dev->engine->points_read, g->set_count);
     if (dev->is_failing)
         dev->why = (struct nx_note){0};
+    if (dev->is_mute)
+        log_info(&dev->log, "device answers again");
+    dev->is_mute = false;
     set_failing(dev, false);
 }
 
@@ -189,8 +192,12 @@ count_failure(struct group *g, enum nx_err err, const struct nx_note *why)
     set_failing(dev, true);
     /* A timeout alone is no disconnect; a link on which nothing at all arrives is taken for dead. */
     if (err == NX_E_TIMEOUT && dev->stats.failed_in_row >= dev->engine->conf.max_retries &&
-        quiet_ms >= (uint64_t)dev->conf->timeout_ms * dev->engine->conf.max_retries)
-        dev_drop_link(dev, NX_E_TIMEOUT, "the device is connected but answers nothing; the connection is made anew");
+        quiet_ms >= (uint64_t)dev->conf->timeout_ms * dev->engine->conf.max_retries) {
+        dev->is_mute = true;
+        dev_drop_link(dev, NX_E_TIMEOUT,
+                      "the device accepts connections but answers nothing; the connection is made "
+                      "anew. Check the unit id, and whether the device is busy or has hung up.");
+    }
 }
 
 static void
