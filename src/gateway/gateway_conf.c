@@ -101,7 +101,7 @@ const struct conf_row gateway_conf_rows[] = {
     BOOL("buffer.compress", "false", buffer.compress, "Compress batches (zstd)."),
     TIME("buffer.retry_interval", "1s", 50, 600000, buffer.retry_interval_ms,
          "First wait for the historian's acknowledgement before a batch is sent again."),
-    TIME("buffer.flush_interval", "5ms", 1, 1000, buffer.flush_interval_ms,
+    TIME("buffer.flush_interval", "1ms", 1, 1000, buffer.flush_interval_ms,
          "Shortest time between two batches; a single change leaves at once."),
     INT("buffer.window", "64", 1, 4096, buffer.window, "Batches on the way to the historian."),
     INT("buffer.backlog_share", "50", 1, 90, buffer.backlog_share, "Percent of the window for old batches."),
