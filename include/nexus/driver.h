@@ -150,7 +150,7 @@ void *nx_dev_state(struct nx_dev *dev);
 /* Loop time in milliseconds; never goes back. */
 uint64_t nx_now_ms(struct nx_dev *dev);
 
-/* Life: see the head of this file. why may be NULL. step is reported by "test connection": "resolve", "tcp", ... */
+/* Life: see the head of this file. why may be NULL. */
 void nx_link_up(struct nx_dev *dev);
 void nx_link_down(struct nx_dev *dev, enum nx_err err, const struct nx_note *why);
 void nx_closed(struct nx_dev *dev);
