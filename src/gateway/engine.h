@@ -116,7 +116,7 @@ struct nx_dev {
     unsigned group_count;
     struct host_op *ops;
     bool is_stopping, is_dropping, is_failing, is_retired;
-    bool is_mute; /* accepts connections and answers nothing: not online before the first answer */
+    bool is_mute;            /* accepts connections and answers nothing: not online before the first answer */
     struct loop_timer timer; /* OPENING: deadline; WAITING: back-off */
     uint64_t backoff_ms, heard_ms, since_ms, turn_ms;
     int64_t since_us, last_seen_us;
