@@ -1,20 +1,32 @@
 /* driver.h -- all that a device driver may use, and all that it must do.
  *
  * A driver turns addresses into frames and frames into values. It never blocks, starts no thread, keeps no
- * global, owns no policy: scheduling, deadlines, retry, back-off, quality, scaling and metrics are the host's.
- * All functions run on the device's loop thread, except addr_parse, which is pure and may run anywhere.
+ * global, owns no policy: scheduling, deadlines, retry, back-off, circuit breaking, quality, scaling and metrics are
+ * the host's. All functions run on the link's loop thread, except addr_parse and dissect, which are pure and may run
+ * anywhere.
  *
- * Life of a device (struct nx_dev): open() -> nx_link_up() ... nx_link_down() -> close() -> nx_closed().
- *  - open() begins and returns at once; it fails only for settings that can never work. It ends in exactly one
- *    nx_link_up() or nx_link_down(). After nx_link_down() the host calls close(), later open() again.
+ * A link (struct nx_link) is one connection; a device (struct nx_dev) is what is read and written over it. Devices
+ * whose connection settings differ only in rows marked is_per_device share one link: units behind one gateway, stations
+ * on one serial bus. A driver keeps the state of the connection in nx_link_state(), zeroed before each open(), and what
+ * belongs to one device (unit id, limits, what was learned) in nx_dev_state(), which outlives reconnects.
+ *
+ * Life of a device: attach() -> operations -> gone. It holds no resources; its memory is the host's.
+ * Life of a link:   open() -> nx_link_up() ... nx_link_down() -> close() -> nx_closed().
+ *  - attach() reads the settings of a device; it fails only for settings that can never work. No I/O.
+ *  - open() begins and returns at once; it fails like attach(). It ends in exactly one nx_link_up() or nx_link_down().
+ *    After nx_link_down() the host calls close(), later open() again.
  *  - read(), write() and browse() are called only while the link is up, and each ends in exactly one nx_op_done(),
- *    at once or later. An operation that the host cancels ends in nx_op_done() before cancel() returns.
+ *    at once or later. An operation that the host cancels ends in nx_op_done() before cancel() returns. Operations of
+ *    several devices may be open on one link; the driver takes turns between them, request by request, higher
+ *    op.priority and writes first.
+ *  - The host gives an operation its timeout anew at each nx_op_alive(): the driver calls it when a request of the
+ *    operation leaves and when an answer for it arrives. While it waits for its turn on the link no timeout runs.
  *  - close() is idempotent and never blocks. Operations still open end with NX_E_CANCELED, then nx_closed() is
- *    called exactly once; the driver touches no memory of the device after that.
+ *    called exactly once; the driver touches no memory of the link after that.
  *  - A late answer to a cancelled operation is dropped by the driver and counted; it never reaches a tag.
  *
- * Seven functions; write and browse may be NULL. The conformance suite (drivers/conformance) runs any driver
- * against a fake host in virtual time. */
+ * write, browse, explain and dissect may be NULL. The conformance suite (drivers/conformance) runs any driver against a
+ * fake host in virtual time. */
 #ifndef NEXUS_DRIVER_H
 #define NEXUS_DRIVER_H
 
@@ -23,7 +35,7 @@
 
 #include <stdint.h>
 
-#define NX_DRIVER_ABI 1u
+#define NX_DRIVER_ABI 2u
 
 /* --- settings ------------------------------------------------------------------------------------------- */
 
@@ -40,6 +52,7 @@ struct nx_param {
     const char *unit;
     const char *help; /* one sentence */
     bool is_required;
+    bool is_per_device; /* devices that differ only in such settings share one link */
 };
 
 /* The settings of one device or tag as the host read them, already checked against the table. */
@@ -72,20 +85,30 @@ enum nx_data_type {
 struct nx_addr_spec {
     const char *address; /* "40001", "DB1.DBD0", ... */
     enum nx_data_type data_type;
-    uint32_t count; /* elements or, for a string, registers/bytes; 0: the type's own size */
+    uint32_t count;   /* a string: its registers or bytes; 0: the type's own size */
+    uint32_t element; /* the address of this element of an array, from 0; the text names the first one */
     const struct nx_settings *settings;
+};
+
+#define NX_CANONICAL_MAX 256
+
+/* What addr_parse() made of it. */
+struct nx_addr_info {
+    char canonical[NX_CANONICAL_MAX]; /* one spelling of each address, for people and for comparing */
+    uint32_t elements;                /* the text asks for an array of so many ("DB1.DBW0[10]"); 0: it does not */
 };
 
 /* --- operations ----------------------------------------------------------------------------------------- */
 
+struct nx_link; /* the host's connection; the driver's state is nx_link_state(link) */
 struct nx_dev;  /* the host's device; the driver's state is nx_dev_state(dev) */
-struct nx_host; /* the host itself: reached through the functions below */
 
 enum nx_op_kind { NX_OP_READ, NX_OP_WRITE, NX_OP_BROWSE };
 
 struct nx_op {
     enum nx_op_kind kind;
     struct nx_dev *dev;
+    unsigned priority; /* 0 telemetry, 1 control, 2 safety: served in this order on a busy link */
     void *driver_data; /* the driver's, NULL at the start */
 };
 
@@ -112,48 +135,90 @@ struct nx_write {
     struct nx_value value; /* raw value, already reverse-scaled and converted to the declared data type */
 };
 
-/* --- the seven functions ---------------------------------------------------------------------------------- */
+/* --- what a driver says about itself, for people ------------------------------------------------------------ */
 
-/* Reads the address text of a tag into addr (addr_size zeroed bytes). Writes the canonical text, at most
- * canonical_cap bytes with the terminator. NX_E_CONFIG with a note that names the part that is wrong. Pure. */
-typedef enum nx_err nx_addr_parse_f(const struct nx_addr_spec *spec, void *addr, char *canonical, size_t canonical_cap,
+/* One request of a read plan. */
+struct nx_plan_request {
+    const char *text;             /* "read holding 0-124" */
+    uint32_t bytes_out, bytes_in; /* on the wire, with all framing below the transport */
+    uint32_t gap_bytes;           /* read although no tag wants them */
+    const uint32_t *items;        /* indexes into the read list */
+    uint32_t item_count;
+    const char *hole; /* the device refuses it, for this reason; NULL: it is read in every poll */
+};
+struct nx_plan; /* where explain() writes to */
+
+/* What went over a link: one request as the driver wrote it, and the bytes that arrived until the next one. */
+struct nx_exchange {
+    const uint8_t *out, *in;
+    size_t out_len, in_len;
+    const struct nx_settings *settings; /* of the device that is asked about */
+};
+
+/* --- the functions of a driver ------------------------------------------------------------------------------ */
+
+/* Reads the address text of a tag into addr (addr_size zeroed bytes). NX_E_CONFIG with a note that names the part that
+ * is wrong. Pure. */
+typedef enum nx_err nx_addr_parse_f(const struct nx_addr_spec *spec, void *addr, struct nx_addr_info *info,
                                     struct nx_note *why);
-
-typedef enum nx_err nx_open_f(struct nx_dev *dev, const struct nx_settings *settings, struct nx_note *why);
-typedef void nx_close_f(struct nx_dev *dev);
+/* learned: what nx_learned() was given last for this device, maybe in an earlier run of the program; NULL: nothing. It
+ * may be old or of another version: what cannot be understood is ignored. */
+typedef enum nx_err nx_attach_f(struct nx_dev *dev, const struct nx_settings *settings, const char *learned,
+                                struct nx_note *why);
+typedef enum nx_err nx_open_f(struct nx_link *link, const struct nx_settings *settings, struct nx_note *why);
+typedef void nx_close_f(struct nx_link *link);
 typedef void nx_read_f(struct nx_dev *dev, struct nx_read *rd);
 typedef void nx_cancel_f(struct nx_dev *dev, struct nx_op *op, enum nx_err err);
 typedef void nx_write_f(struct nx_dev *dev, struct nx_write *wr);
 typedef void nx_browse_f(struct nx_dev *dev, struct nx_op *op);
+/* Tells the requests of a read list, each with nx_plan_add(); compiles the plan when there is none. The link may be
+ * down: what only a connection can tell is then assumed. */
+typedef void nx_explain_f(struct nx_dev *dev, struct nx_read *rd, struct nx_plan *plan);
+/* addr NULL: text says what the exchange is ("unit 1 read holding 0-9: 20 bytes"). Else: does the exchange carry this
+ * address? Then text has the raw bytes and their value ("00 2A = 42"). in may begin and end anywhere, and be of another
+ * request. Pure. */
+typedef bool nx_dissect_f(const struct nx_exchange *x, const void *addr, char *text, size_t cap);
 
 struct nx_driver {
     uint32_t abi, size; /* NX_DRIVER_ABI, sizeof(struct nx_driver) */
     const char *name;   /* "modbus-tcp": the `protocol` of a device */
     const char *summary;
-    const struct nx_param *params;     /* settings of a connection; ends with a row whose key is NULL */
-    const struct nx_param *tag_params; /* settings of a tag; ends with a row whose key is NULL */
-    size_t dev_size, addr_size;        /* the host allocates both, zeroed and aligned to 16 */
+    const struct nx_param *params;         /* settings of a connection; ends with a row whose key is NULL */
+    const struct nx_param *tag_params;     /* settings of a tag; ends with a row whose key is NULL */
+    size_t link_size, dev_size, addr_size; /* the host allocates them, zeroed and aligned to 16 */
 
     nx_addr_parse_f *addr_parse;
+    nx_attach_f *attach;
     nx_open_f *open;
     nx_close_f *close;
     nx_read_f *read;
     nx_cancel_f *cancel;
-    nx_write_f *write;   /* NULL: a read-only protocol */
-    nx_browse_f *browse; /* NULL: a device cannot list its points */
+    nx_write_f *write;     /* NULL: a read-only protocol */
+    nx_browse_f *browse;   /* NULL: a device cannot list its points */
+    nx_explain_f *explain; /* NULL: no requests to tell of */
+    nx_dissect_f *dissect; /* NULL: frames stay hexadecimal */
 };
 
 /* --- what the host offers ----------------------------------------------------------------------------------- */
 
-/* The driver's own memory of this device (dev_size bytes). */
+/* The driver's own memory of this link (link_size bytes) and of this device (dev_size bytes). */
+void *nx_link_state(struct nx_link *link);
 void *nx_dev_state(struct nx_dev *dev);
+struct nx_link *nx_link_of(struct nx_dev *dev);
+/* Further memory of the device, zeroed; lives as long as the device. Never NULL. */
+void *nx_dev_alloc(struct nx_dev *dev, size_t size);
 /* Loop time in milliseconds; never goes back. */
-uint64_t nx_now_ms(struct nx_dev *dev);
+uint64_t nx_now_ms(struct nx_link *link);
 
 /* Life: see the head of this file. why may be NULL. */
-void nx_link_up(struct nx_dev *dev);
-void nx_link_down(struct nx_dev *dev, enum nx_err err, const struct nx_note *why);
-void nx_closed(struct nx_dev *dev);
+void nx_link_up(struct nx_link *link);
+void nx_link_down(struct nx_link *link, enum nx_err err, const struct nx_note *why);
+void nx_closed(struct nx_link *link);
+
+/* What the driver has learned about a device (holes, limits) as one line of text, at most NX_LEARNED_MAX bytes; copied.
+ * The host keeps it over restarts and hands it to attach(). Call it when something changed, between polls. */
+#define NX_LEARNED_MAX 65536
+void nx_learned(struct nx_dev *dev, const char *text);
 
 /* Memory that lives as long as the read list or until nx_read_reset(). Never NULL. */
 void *nx_read_alloc(struct nx_read *rd, size_t size);
@@ -165,13 +230,17 @@ void nx_read_reset(struct nx_read *rd);
 void nx_read_value(struct nx_read *rd, uint32_t i, const struct nx_value *value, uint16_t quality, int64_t source_us);
 /* The same for an item that failed: the host derives the quality from err and keeps the note as the reason. */
 void nx_read_failed(struct nx_read *rd, uint32_t i, enum nx_err err, const struct nx_note *why);
+/* One request of explain(); rq is borrowed. */
+void nx_plan_add(struct nx_plan *plan, const struct nx_plan_request *rq);
 /* One node found by browse(); path is what addr_parse() accepts. */
 void nx_browse_node(struct nx_op *op, const char *path, enum nx_data_type type, const char *description);
+/* A request of op has left, or an answer for it has arrived: its timeout begins anew. */
+void nx_op_alive(struct nx_op *op);
 /* Ends the operation. The driver must not touch op afterwards. */
 void nx_op_done(struct nx_op *op, enum nx_err err, const struct nx_note *why);
 
-/* A byte stream to the device, on the device's loop. One stream object per nx_stream_open(); callbacks never run
- * from inside a call of the driver. After nx_stream_close() no callback runs. */
+/* A byte stream to the device, on the link's loop. Callbacks never run from inside a call of the driver. After
+ * nx_stream_close() no callback runs. What goes through it is kept by the flight recorder. */
 struct nx_stream;
 struct nx_stream_ops {
     void (*on_open)(void *arg);
@@ -181,8 +250,23 @@ struct nx_stream_ops {
     void (*on_down)(void *arg, enum nx_err err, const struct nx_note *why);
 };
 /* TCP to host:port. Never NULL; failure is reported by on_down. */
-struct nx_stream *nx_stream_tcp(struct nx_dev *dev, const char *host, uint16_t port, const struct nx_stream_ops *ops,
+struct nx_stream *nx_stream_tcp(struct nx_link *link, const char *host, uint16_t port, const struct nx_stream_ops *ops,
                                 void *arg);
+/* A serial line. The device file is locked against other programs, and opened anew by the host's back-off when an
+ * adapter was unplugged. */
+enum nx_parity { NX_PARITY_NONE, NX_PARITY_EVEN, NX_PARITY_ODD };
+enum nx_rs485 { NX_RS485_OFF, NX_RS485_KERNEL, NX_RS485_RTS }; /* TIOCSRS485, or RTS moved around each write */
+struct nx_serial {
+    const char *path; /* "/dev/ttyUSB0", "/dev/serial/by-id/..." */
+    uint32_t baud_rate;
+    uint8_t data_bits, stop_bits; /* 5..8, 1..2 */
+    enum nx_parity parity;
+    enum nx_rs485 rs485;
+    uint32_t rts_delay_us; /* before and after sending, with rs485 */
+};
+/* conf is copied. Never NULL; failure is reported by on_down. */
+struct nx_stream *nx_stream_serial(struct nx_link *link, const struct nx_serial *conf, const struct nx_stream_ops *ops,
+                                   void *arg);
 /* Queues a copy of the bytes; writes of one loop turn leave in one system call. NX_E_FULL past 256 KiB waiting. */
 enum nx_err nx_stream_write(struct nx_stream *st, const uint8_t *p, size_t len);
 void nx_stream_close(struct nx_stream **st);
@@ -190,16 +274,16 @@ void nx_stream_close(struct nx_stream **st);
 /* One-shot timers; starting a running timer moves it. */
 struct nx_timer;
 typedef void nx_timer_cb(void *arg);
-struct nx_timer *nx_timer_new(struct nx_dev *dev, nx_timer_cb *cb, void *arg);
+struct nx_timer *nx_timer_new(struct nx_link *link, nx_timer_cb *cb, void *arg);
 void nx_timer_start(struct nx_timer *t, uint64_t delay_ms);
 void nx_timer_stop(struct nx_timer *t);
 void nx_timer_free(struct nx_timer **t);
 
 enum nx_log_level { NX_LOG_ERROR, NX_LOG_WARN, NX_LOG_INFO, NX_LOG_DEBUG };
-/* The host adds the device's identity and limits repeats. */
-void nx_log(struct nx_dev *dev, enum nx_log_level level, const char *fmt, ...) NX_PRINTF(3, 4);
+/* The host adds the identity of the link and limits repeats. */
+void nx_log(struct nx_link *link, enum nx_log_level level, const char *fmt, ...) NX_PRINTF(3, 4);
 
-/* Driver counters, shown per device and summed in /metrics. */
+/* Driver counters, shown per device and summed in /metrics. Bytes and stray answers belong to the link. */
 enum nx_counter {
     NX_COUNT_REQUESTS,
     NX_COUNT_BYTES_OUT,
@@ -211,6 +295,7 @@ enum nx_counter {
     NX_COUNTERS
 };
 void nx_count(struct nx_dev *dev, enum nx_counter counter, uint64_t add);
+void nx_count_link(struct nx_link *link, enum nx_counter counter, uint64_t add);
 
 /* Every driver linked in, ends with NULL (drivers/drivers.def). */
 extern const struct nx_driver *const nx_drivers[];

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CANONICAL_CAP 256
-
 /* A tag as it is written. */
 struct tag_doc {
     const char *id, *name, *description, *address, *data_type, *unit, *topic_suffix;
@@ -209,7 +207,7 @@ read_address(struct device *d, const char *address, const struct conf_node *map,
 {
     const struct conf_node *count = conf_get(map, "register_count");
     uint64_t n = 0;
-    char canonical[CANONICAL_CAP] = "";
+    struct nx_addr_info info = {0};
     struct nx_note inner = {0};
 
     if (!address)
@@ -217,11 +215,12 @@ read_address(struct device *d, const char *address, const struct conf_node *map,
     if (count && count->kind == CONF_SCALAR && num_u64(slice_str(count->text), &n) && n <= UINT32_MAX)
         t->count = (uint32_t)n;
     void *addr = arena_alloc(&d->arena, d->driver->addr_size);
-    struct nx_addr_spec spec = {address, t->data_type, t->count, t->settings};
-    if (d->driver->addr_parse(&spec, addr, canonical, sizeof canonical, &inner) != NX_OK)
+    struct nx_addr_spec spec = {
+        .address = address, .data_type = t->data_type, .count = t->count, .settings = t->settings};
+    if (d->driver->addr_parse(&spec, addr, &info, &inner) != NX_OK)
         return conf_fail(place_of(map, "address"), why, "%s", inner.text);
     t->address = arena_strdup(&d->arena, address);
-    t->canonical = arena_strdup(&d->arena, canonical);
+    t->canonical = arena_strdup(&d->arena, info.canonical);
     t->addr = addr;
     return NX_OK;
 }
