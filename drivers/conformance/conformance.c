@@ -10,7 +10,12 @@
 
 #include <cmocka.h>
 
-#define MANY 10000u
+#define MANY         10000u
+#define SOME         500u
+#define IDLE_STEP_MS 10u
+#define IDLE_STEPS   50u
+/* A device that has one request to make must not wait for more than so many requests of the others. */
+#define TURN_MAX 40u
 
 static const struct conformance *
 suite(void **state)
@@ -31,16 +36,43 @@ answer_pending(const struct conformance *c, struct fake_host *h, enum conformanc
     return total > 0;
 }
 
+/* Answers until nothing is asked any more. A driver may want to wait before its next request: as long as operations are
+ * open, time passes too, but not without bound. */
 static void
 serve(const struct conformance *c, struct fake_host *h, enum conformance_answer how)
 {
     struct wbuf out = wbuf_init(0);
 
-    while (answer_pending(c, h, how, &out)) {
-        fake_host_feed(h, slice(out.p, out.len));
-        wbuf_reset(&out);
+    for (unsigned idle = 0; idle < IDLE_STEPS;) {
+        if (answer_pending(c, h, how, &out)) {
+            fake_host_feed(h, slice(out.p, out.len));
+            wbuf_reset(&out);
+            idle = 0;
+        } else if (fake_host_open_ops(h) > 0) {
+            fake_host_advance_ms(h, IDLE_STEP_MS);
+            idle++;
+        } else {
+            break;
+        }
     }
     wbuf_free(&out);
+}
+
+/* Answers one request, waiting for it a little. False: none came. */
+static bool
+serve_one(const struct conformance *c, struct fake_host *h)
+{
+    struct wbuf out = wbuf_init(0);
+    size_t n = c->answer(fake_host_written(h), ANSWER_GOOD, &out);
+
+    for (unsigned idle = 0; n == 0 && idle < IDLE_STEPS; idle++) {
+        fake_host_advance_ms(h, IDLE_STEP_MS);
+        n = c->answer(fake_host_written(h), ANSWER_GOOD, &out);
+    }
+    fake_host_take(h, n);
+    fake_host_feed(h, slice(out.p, out.len));
+    wbuf_free(&out);
+    return n > 0;
 }
 
 static struct fake_host *
@@ -421,25 +453,298 @@ canonical_address_means_the_same(void **state)
     const struct conformance *c = suite(state);
     const struct nx_driver *drv = c->driver;
     void *a = mem_alloc(drv->addr_size), *b = mem_alloc(drv->addr_size);
-    char text[64], canonical[128], again[128], tiny[1] = {'x'};
+    char text[64];
 
     for (uint32_t i = 0; i < 200; i++) {
         struct nx_addr_spec spec = {.address = text}, second;
+        struct nx_addr_info info = {0}, again = {0};
         memset(a, 0, drv->addr_size);
         memset(b, 0, drv->addr_size);
         c->address(i, &spec, text, sizeof text);
-        assert_int_equal(drv->addr_parse(&spec, a, canonical, sizeof canonical, NULL), NX_OK);
+        assert_int_equal(drv->addr_parse(&spec, a, &info, NULL), NX_OK);
         second = spec;
-        second.address = canonical;
+        second.address = info.canonical;
         second.settings = NULL;
-        assert_int_equal(drv->addr_parse(&second, b, again, sizeof again, NULL), NX_OK);
-        assert_string_equal(canonical, again);
+        assert_int_equal(drv->addr_parse(&second, b, &again, NULL), NX_OK);
+        assert_string_equal(info.canonical, again.canonical);
+        assert_int_equal(info.elements, 0);
         assert_memory_equal(a, b, drv->addr_size);
-        assert_int_equal(drv->addr_parse(&spec, a, tiny, sizeof tiny, NULL), NX_OK);
-        assert_int_equal(tiny[0], 0);
     }
     free(a);
     free(b);
+}
+
+/* --- several devices on one link --- */
+
+static struct nx_dev *
+second_device(const struct conformance *c, struct fake_host *h)
+{
+    struct nx_dev *dev = fake_host_add_dev(h, c->second ? c->second : c->settings);
+
+    assert_int_equal(fake_host_attach(dev), NX_OK);
+    return dev;
+}
+
+static struct fake_op *
+read_many(const struct conformance *c, struct nx_dev *dev, struct fake_host *h, uint32_t n)
+{
+    const void **addrs = mem_calloc(n, sizeof *addrs);
+    struct fake_op *op;
+
+    for (uint32_t i = 0; i < n; i++)
+        addrs[i] = address(c, h, i);
+    op = fake_host_read_dev(dev, addrs, n);
+    free(addrs);
+    return op;
+}
+
+static void
+devices_take_turns(void **state)
+{
+    const struct conformance *c = suite(state);
+    struct fake_host *h = connect_device(c);
+    struct nx_dev *other = second_device(c, h);
+    struct fake_op *large = read_many(c, fake_host_dev(h), h, MANY), *small = read_many(c, other, h, 1), *back;
+    unsigned turns = 0;
+
+    while (!small->is_done && turns++ < TURN_MAX)
+        assert_true(serve_one(c, h));
+    assert_good(c, small, 0);
+    assert_false(large->is_done);
+    back = read_many(c, other, h, MANY); /* and the other way round: both get on */
+    for (turns = 0; turns < 2 * TURN_MAX; turns++)
+        assert_true(serve_one(c, h));
+    assert_true(large->set_count > 0 && back->set_count > 0);
+    serve(c, h, ANSWER_GOOD);
+    assert_good(c, large, 0);
+    assert_good(c, back, 0);
+    fake_host_free(&h);
+}
+
+static void
+higher_priority_goes_first(void **state)
+{
+    const struct conformance *c = suite(state);
+    struct fake_host *h = connect_device(c);
+    struct fake_op *urgent;
+    unsigned turns = 0;
+
+    for (uint32_t i = 0; i < 2 * TURN_MAX; i++)
+        (void)read_one(c, h, i);
+    fake_host_set_priority(h, 2);
+    urgent = read_one(c, h, 5);
+    while (!urgent->is_done && turns++ < TURN_MAX)
+        assert_true(serve_one(c, h));
+    assert_good(c, urgent, 5);
+    assert_true(fake_host_open_ops(h) > 0);
+    fake_host_free(&h);
+}
+
+static void
+close_of_a_shared_link_ends_all(void **state)
+{
+    const struct conformance *c = suite(state);
+    struct fake_host *h = connect_device(c);
+    struct nx_dev *other = second_device(c, h);
+    struct fake_op *a = read_many(c, fake_host_dev(h), h, 3), *b = read_many(c, other, h, 3);
+
+    fake_host_close(h);
+    assert_int_equal(a->err, NX_E_CANCELED);
+    assert_int_equal(b->err, NX_E_CANCELED);
+    fake_host_free(&h);
+}
+
+/* While an operation waits for its turn no timeout runs: alive is for what really left or arrived. */
+static void
+alive_is_told_when_a_request_leaves_and_when_an_answer_comes(void **state)
+{
+    const struct conformance *c = suite(state);
+    struct fake_host *h = connect_device(c);
+    struct fake_op *ops[TURN_MAX];
+    unsigned alive = 0;
+    uint64_t before = fake_host_counter(h, NX_COUNT_REQUESTS);
+
+    for (uint32_t i = 0; i < TURN_MAX; i++)
+        ops[i] = read_one(c, h, i);
+    for (uint32_t i = 0; i < TURN_MAX; i++)
+        alive += ops[i]->alive_count;
+    assert_true(alive > 0);
+    assert_int_equal(alive, fake_host_counter(h, NX_COUNT_REQUESTS) - before);
+    serve(c, h, ANSWER_GOOD);
+    for (uint32_t i = 0; i < TURN_MAX; i++)
+        assert_true(ops[i]->is_done && ops[i]->alive_count >= 2);
+    fake_host_free(&h);
+}
+
+/* --- what was learned --- */
+
+static void
+what_was_learned_survives_a_restart(void **state)
+{
+    const struct conformance *c = suite(state);
+    struct fake_host *h = connect_device(c);
+    struct fake_op *op = read_many(c, fake_host_dev(h), h, 20);
+    char *learned;
+
+    serve(c, h, ANSWER_ERROR);
+    assert_true(op->is_done);
+    learned = fake_host_learned(fake_host_dev(h)) ? mem_strdup(fake_host_learned(fake_host_dev(h))) : NULL;
+    fake_host_restart(h);
+    assert_int_equal(fake_host_open(h), NX_OK);
+    fake_host_accept(h);
+    serve(c, h, ANSWER_GOOD);
+    fake_host_read_again(op);
+    serve(c, h, ANSWER_GOOD);
+    assert_true(op->is_done && op->err == NX_OK);
+    assert_int_equal(op->set_count, op->item_count);
+    if (learned)
+        assert_non_null(fake_host_learned(fake_host_dev(h)));
+    else
+        assert_good(c, op, 0);
+    free(learned);
+    fake_host_free(&h);
+}
+
+static void
+learned_text_may_be_anything(void **state)
+{
+    static const char *const texts[] = {"", " ", "v0", "v999999999999999999999 x", "1 2 3", "}{", "\xFF\xFE;;::--,,"};
+    const struct conformance *c = suite(state);
+    uint64_t seed = 7;
+
+    for (unsigned round = 0; round < 200 + MEM_COUNT(texts); round++) {
+        struct fake_host *h = fake_host_new(c->driver, c->settings);
+        char junk[200] = "";
+        for (size_t i = 0; i < num_random(&seed) % (sizeof junk - 1); i++)
+            junk[i] = (char)(' ' + num_random(&seed) % 95);
+        fake_host_learn(fake_host_dev(h), round < MEM_COUNT(texts) ? texts[round] : junk);
+        assert_int_equal(fake_host_open(h), NX_OK);
+        fake_host_accept(h);
+        serve(c, h, ANSWER_GOOD);
+        assert_works(c, h);
+        fake_host_free(&h);
+    }
+}
+
+/* --- explain and dissect --- */
+
+static void
+assert_each_item_once(const struct fake_plan *plan, uint32_t n)
+{
+    unsigned *seen = mem_calloc(n, sizeof *seen);
+
+    for (uint32_t r = 0; r < plan->count; r++) {
+        assert_true(plan->requests[r].text[0] != '\0');
+        assert_true(plan->requests[r].bytes_out > 0 && plan->requests[r].bytes_in > 0);
+        assert_true(plan->requests[r].gap_bytes < plan->requests[r].bytes_in);
+        for (uint32_t i = 0; i < plan->requests[r].item_count; i++)
+            seen[plan->requests[r].items[i]]++;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(seen[i], 1);
+    free(seen);
+}
+
+static void
+explain_tells_each_item_once(void **state)
+{
+    const struct conformance *c = suite(state);
+    struct fake_host *h = fake_host_new(c->driver, c->settings);
+    const void *addrs[SOME];
+    struct fake_op *op;
+    uint64_t before;
+
+    if (!c->driver->explain) {
+        fake_host_free(&h);
+        return;
+    }
+    for (uint32_t i = 0; i < SOME; i++)
+        addrs[i] = address(c, h, i);
+    op = fake_host_read_list(fake_host_dev(h), addrs, SOME);
+    assert_each_item_once(fake_host_explain(op), SOME); /* the link was never up */
+    assert_int_equal(fake_host_open(h), NX_OK);
+    fake_host_accept(h);
+    serve(c, h, ANSWER_GOOD);
+    fake_host_read_again(op);
+    serve(c, h, ANSWER_GOOD);
+    before = fake_host_counter(h, NX_COUNT_REQUESTS);
+    fake_host_read_again(op);
+    serve(c, h, ANSWER_GOOD);
+    assert_good(c, op, 0);
+    assert_each_item_once(fake_host_explain(op), SOME);
+    assert_int_equal(fake_host_explain(op)->count, fake_host_counter(h, NX_COUNT_REQUESTS) - before);
+    fake_host_read_again(op);
+    serve(c, h, ANSWER_ERROR);
+    assert_each_item_once(fake_host_explain(op), SOME);
+    fake_host_free(&h);
+}
+
+/* Dissects copies of exact size, so that a read past the end is seen. */
+static bool
+dissect(const struct conformance *c, const struct nx_settings *s, struct slice out, struct slice in, const void *addr,
+        char text[200])
+{
+    struct nx_exchange x = {(uint8_t *)mem_strndup(out.p, out.len), (uint8_t *)mem_strndup(in.p, in.len), out.len,
+                            in.len, s};
+    bool found;
+
+    memset(text, 'x', 200);
+    text[199] = '\0';
+    found = c->driver->dissect(&x, addr, text, 199);
+    assert_non_null(memchr(text, 0, 199));
+    free((void *)(uintptr_t)x.out);
+    free((void *)(uintptr_t)x.in);
+    return found;
+}
+
+static void
+dissect_damaged(const struct conformance *c, const struct nx_settings *s, struct slice out, struct slice in,
+                const void *addr)
+{
+    char text[200];
+    uint64_t seed = 99;
+
+    for (size_t cut = 0; cut < out.len; cut++)
+        (void)(dissect(c, s, slice(out.p, cut), in, addr, text) + dissect(c, s, slice(out.p, cut), in, NULL, text));
+    for (size_t cut = 0; cut < in.len; cut++) {
+        (void)(dissect(c, s, out, slice(in.p, cut), addr, text) + dissect(c, s, out, slice(in.p, cut), NULL, text));
+        (void)dissect(c, s, out, slice_skip(in, cut), addr, text);
+    }
+    for (unsigned i = 0; i < 2000; i++) {
+        uint8_t bad[512];
+        size_t len = in.len < sizeof bad ? in.len : sizeof bad;
+        memcpy(bad, in.p, len);
+        bad[num_random(&seed) % len] ^= (uint8_t)(1u << num_random(&seed) % 8);
+        (void)dissect(c, s, out, slice(bad, len), addr, text);
+    }
+}
+
+static void
+dissect_finds_an_address_in_its_own_exchange(void **state)
+{
+    const struct conformance *c = suite(state);
+    struct fake_host *h = connect_device(c);
+    const struct nx_settings *s = fake_host_settings(fake_host_dev(h));
+    struct wbuf in = wbuf_init(0);
+    char text[200];
+
+    for (uint32_t i = 0; c->driver->dissect && i < 5; i++) {
+        const void *addr = address(c, h, i), *absent = address(c, h, MANY - 1);
+        struct fake_op *op = fake_host_read(h, &addr, 1);
+        struct slice written = fake_host_written(h), out = slice(mem_strndup(written.p, written.len), written.len);
+        wbuf_reset(&in);
+        assert_true(answer_pending(c, h, ANSWER_GOOD, &in));
+        assert_true(dissect(c, s, out, wbuf_slice_of(&in), addr, text) && text[0] != '\0');
+        assert_true(dissect(c, s, out, wbuf_slice_of(&in), NULL, text) && text[0] != '\0');
+        assert_false(dissect(c, s, out, wbuf_slice_of(&in), absent, text));
+        dissect_damaged(c, s, out, wbuf_slice_of(&in), addr);
+        fake_host_feed(h, wbuf_slice_of(&in));
+        serve(c, h, ANSWER_GOOD);
+        assert_good(c, op, i);
+        free((void *)(uintptr_t)out.p);
+    }
+    wbuf_free(&in);
+    fake_host_free(&h);
 }
 
 static void
@@ -450,7 +755,8 @@ tables_are_complete(void **state)
 
     assert_int_equal(drv->abi, NX_DRIVER_ABI);
     assert_int_equal(drv->size, sizeof *drv);
-    assert_true(drv->name && drv->summary && drv->addr_parse && drv->open && drv->close && drv->read && drv->cancel);
+    assert_true(drv->name && drv->summary && drv->addr_parse && drv->attach && drv->open && drv->close && drv->read &&
+                drv->cancel);
     for (size_t t = 0; t < MEM_COUNT(tables); t++)
         for (const struct nx_param *p = tables[t]; p->key; p++) {
             struct nx_settings defaults = {tables[t], NULL};
@@ -483,6 +789,14 @@ conformance_run(const struct conformance *c)
         CASE(many_points_in_one_read),
         CASE(garbage_breaks_nothing),
         CASE(corrupted_replies_break_nothing),
+        CASE(devices_take_turns),
+        CASE(higher_priority_goes_first),
+        CASE(close_of_a_shared_link_ends_all),
+        CASE(alive_is_told_when_a_request_leaves_and_when_an_answer_comes),
+        CASE(what_was_learned_survives_a_restart),
+        CASE(learned_text_may_be_anything),
+        CASE(explain_tells_each_item_once),
+        CASE(dissect_finds_an_address_in_its_own_exchange),
 #undef CASE
     };
 
