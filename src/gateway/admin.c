@@ -1,6 +1,8 @@
 /* admin.c -- the admin port: health, status, metrics, devices, test connection. */
 #include "base/mem.h"
 #include "gateway/gateway_priv.h"
+#include "gateway/diagnose.h"
+#include "gateway/recordings.h"
 #include "gateway/test_device.h"
 
 #include <stdlib.h>
@@ -48,15 +50,11 @@ driver_count(void)
 static void
 count_devices(struct gateway *g, unsigned *online, unsigned *by_driver)
 {
-    struct nx_dev *dev;
-
-    for (dev = g->engine.devs; dev; dev = dev->next) {
-        if (dev->state != DEV_UP)
-            continue;
-        *online += !dev->is_failing && !dev->is_probe;
-        for (unsigned i = 0; nx_drivers[i]; i++)
-            by_driver[i] += nx_drivers[i] == dev->conf->driver;
-    }
+    for (const struct nx_dev *dev = g->engine.devs; dev; dev = dev->next)
+        *online += dev_is_online(dev) && !dev->is_probe;
+    for (const struct nx_link *link = g->engine.links; link; link = link->hh.next)
+        for (unsigned i = 0; nx_drivers[i] && link->state == CONN_UP; i++)
+            by_driver[i] += nx_drivers[i] == link->driver;
 }
 
 static double
@@ -272,9 +270,87 @@ post_test(struct http_req *req, void *arg)
     http_hold(req, on_test_gone, p);
 }
 
+/* --- diagnosis of one device --- */
+
+static struct nx_dev *
+device_of(struct http_req *req, struct gateway *g)
+{
+    const char *id = http_param(req, "id");
+    struct registry_entry *e = registry_find(&g->registry, id);
+    struct nx_note why = {0};
+
+    if (e && e->dev)
+        return e->dev;
+    enum nx_err err = e ? nx_fail(&why, NX_E_CONFLICT, "device '%.64s' is not running: %s", id,
+                                  e->refused ? e->refused : "it is disabled")
+                        : nx_fail(&why, NX_E_NOT_FOUND, "this gateway has no device '%.64s'", id);
+    http_respond_err(req, err, "device", &why);
+    return NULL;
+}
+
+static void
+get_plan(struct http_req *req, void *arg)
+{
+    struct nx_dev *dev = device_of(req, arg);
+
+    if (dev)
+        http_respond_json(req, 200, diagnose_plan_json(dev));
+}
+
+static void
+get_recorder(struct http_req *req, void *arg)
+{
+    struct nx_dev *dev = device_of(req, arg);
+
+    if (dev)
+        http_respond_json(req, 200, diagnose_recorder_json(dev));
+}
+
+static void
+get_pcapng(struct http_req *req, void *arg)
+{
+    struct nx_dev *dev = device_of(req, arg);
+    struct wbuf out = wbuf_init(0);
+
+    if (!dev)
+        return;
+    diagnose_pcapng(dev->link, "taken on request", &out);
+    http_respond_buf(req, 200, "application/octet-stream", &out);
+}
+
+static void
+get_recordings(struct http_req *req, void *arg)
+{
+    const struct gateway *g = arg;
+
+    http_respond_json(req, 200, recordings_list_json(g->recordings_dir));
+}
+
+static void
+get_recording(struct http_req *req, void *arg)
+{
+    const struct gateway *g = arg;
+    struct nx_note why = {0};
+    char *data;
+    size_t len;
+    enum nx_err err = recordings_read(g->recordings_dir, http_param(req, "name"), &data, &len, &why);
+
+    if (err != NX_OK) {
+        http_respond_err(req, err, "recording", &why);
+        return;
+    }
+    http_respond(req, 200, "application/octet-stream", slice(data, len));
+    free(data);
+}
+
 static const struct http_route routes[] = {
     HTTP_HEALTH_ROUTES,
     {HTTP_GET, "/admin/v1/devices", get_devices, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/admin/v1/devices/{id}/plan", get_plan, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/admin/v1/devices/{id}/recorder", get_recorder, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/admin/v1/devices/{id}/recorder.pcapng", get_pcapng, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/admin/v1/recordings", get_recordings, HTTP_ON_WORKER, 0, 0},
+    {HTTP_GET, "/admin/v1/recordings/{name}", get_recording, HTTP_ON_WORKER, 0, 0},
     {HTTP_POST, "/admin/v1/devices:test", post_test, HTTP_ON_LOOP, TEST_BODY_MAX, 0},
     {0},
 };

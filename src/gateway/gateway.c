@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "gateway/gateway_priv.h"
+#include "gateway/recordings.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -13,12 +14,37 @@ static const char *const log_formats[] = {"json", "text"};
 
 /* --- between the parts --- */
 
-static void
+static bool
 on_sample(void *arg, struct slot *slot, const struct sample *s)
 {
     struct gateway *g = arg;
 
-    points_take(g->points, slot, s);
+    return points_take(g->points, slot, s);
+}
+
+static void
+on_learned(void *arg, const struct nx_dev *dev, const char *text)
+{
+    struct gateway *g = arg;
+
+    learned_put(g->learned, dev->conf->id, text);
+}
+
+static const char *
+learned_of(void *arg, const struct nx_dev *dev)
+{
+    struct gateway *g = arg;
+
+    return learned_get(g->learned, dev->conf->id);
+}
+
+static void
+on_trouble(void *arg, struct nx_link *link, const struct nx_note *why)
+{
+    struct gateway *g = arg;
+
+    if (g->conf.recorder.save)
+        recordings_save(g->loop, g->recordings_dir, link, why);
 }
 
 static void
@@ -230,7 +256,10 @@ make_engine(struct gateway *g)
 {
     static const struct engine_ops ops = {.on_sample = on_sample,
                                           .on_state = on_dev_state,
-                                          .on_idle = on_no_device_left};
+                                          .on_idle = on_no_device_left,
+                                          .on_learned = on_learned,
+                                          .learned = learned_of,
+                                          .on_trouble = on_trouble};
     static const struct registry_ops registry_ops = {.on_leave = on_leave,
                                                      .on_change = on_entry_change,
                                                      .on_removed = on_entry_removed};
@@ -238,13 +267,18 @@ make_engine(struct gateway *g)
                                .max_retries = (unsigned)g->conf.polling.max_retries,
                                .connects_per_second = (unsigned)g->conf.polling.connects_per_second,
                                .backoff_min_ms = (uint32_t)g->conf.polling.backoff_min_ms,
-                               .backoff_max_ms = (uint32_t)g->conf.polling.backoff_max_ms};
+                               .backoff_max_ms = (uint32_t)g->conf.polling.backoff_max_ms,
+                               .recorder_bytes = (uint32_t)g->conf.recorder.ring_bytes};
     struct device_options opt = {.uns_root = g->conf.uns_root,
                                  .default_interval_ms = g->conf.polling.default_interval_ms,
                                  .drivers = nx_drivers};
     uint64_t seed = loop_now_ns(g->loop) ^ ((uint64_t)getpid() << 32) ^ (uint64_t)loop_wall_us(g->loop);
 
     engine_init(&g->engine, g->loop, &conf, &ops, g, g->metrics, seed | 1);
+    g->recordings_dir = mem_printf("%s.recordings", g->conf.buffer.disk_path);
+    char *learned_path = mem_printf("%s.learned.json", g->conf.buffer.disk_path);
+    g->learned = learned_open(g->loop, learned_path);
+    free(learned_path);
     registry_init(&g->registry, &g->engine, &opt, &registry_ops, g);
     g->is_engine_up = true;
 }
@@ -428,6 +462,8 @@ gateway_free(struct gateway **gp)
     }
     metrics_free(&g->metrics);
     conf_free(&g->conf_owner);
+    learned_close(&g->learned);
+    free(g->recordings_dir);
     free(g->cache_path);
     free(g->client_id);
     free(g);

@@ -112,6 +112,10 @@ const struct conf_row gateway_conf_rows[] = {
     BOOL("publish.batches", "true", publish.batches, "Write points to the spool and publish batches."),
     CHOICE("publish.payload", "json", "json|compact", publish.format, "Spelling of tag messages."),
 
+    BYTES("recorder.ring_size", "4KiB", 0, 1 << 20, recorder.ring_bytes,
+          "Flight recorder: last bytes kept of each connection; 0: off."),
+    BOOL("recorder.save", "true", recorder.save, "Save what it holds when a connection fails (the newest 100 files)."),
+
     STRING("http.bind", "127.0.0.1", http.bind, "Address of the admin port."),
     INT("http.port", "8081", 0, 65535, http.port, "Admin port: health, status, metrics, test connection."),
     STRING("http.cert_file", NULL, http.cert_file, "PEM file: the admin port speaks HTTPS."),

@@ -42,6 +42,10 @@ struct gateway_conf {
         int format;
     } publish;
     struct {
+        uint64_t ring_bytes;
+        bool save;
+    } recorder;
+    struct {
         const char *bind, *cert_file, *key_file;
         int64_t port;
     } http;

@@ -7,6 +7,7 @@
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
 #include "gateway/gateway_conf.h"
+#include "gateway/learned.h"
 #include "gateway/link.h"
 #include "gateway/points.h"
 #include "gateway/registry.h"
@@ -46,7 +47,8 @@ struct gateway {
     struct stream_tls tls;
     struct nx_note mqtt_why;
     char mqtt_host[256], ack_topic[256], batch_topic[256], filter[4][256];
-    char *cache_path, *client_id;
+    char *cache_path, *client_id, *recordings_dir;
+    struct learned *learned;
     struct http_server *http;
     struct loop_timer gauges, speak;
     struct gateway_gauges *gauge;

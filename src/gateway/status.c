@@ -30,18 +30,24 @@ struct removed {
 
 /* --- JSON --- */
 
+static json_int_t
+counted(const struct nx_dev *dev, enum nx_counter counter)
+{
+    return (json_int_t)(dev->counters[counter] + (dev->link ? dev->link->counters[counter] : 0));
+}
+
 static json_t *
 stats_json(const struct nx_dev *dev)
 {
-    return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "read_ms_avg", dev->stats.read_ms_avg,
-                     "polls_ok", (json_int_t)dev->stats.polls_ok, "polls_failed", (json_int_t)dev->stats.polls_failed,
-                     "polls_skipped", (json_int_t)dev->stats.polls_skipped, "connects", (json_int_t)dev->stats.connects,
-                     "requests", (json_int_t)dev->counters[NX_COUNT_REQUESTS], "bytes_in",
-                     (json_int_t)dev->counters[NX_COUNT_BYTES_IN], "bytes_out",
-                     (json_int_t)dev->counters[NX_COUNT_BYTES_OUT], "exceptions",
-                     (json_int_t)dev->counters[NX_COUNT_EXCEPTIONS], "stale_replies",
-                     (json_int_t)dev->counters[NX_COUNT_STALE_REPLIES], "protocol_errors",
-                     (json_int_t)dev->counters[NX_COUNT_PROTO_ERRORS]);
+    return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:i}", "read_ms_avg",
+                     dev->stats.read_ms_avg, "polls_ok", (json_int_t)dev->stats.polls_ok, "polls_failed",
+                     (json_int_t)dev->stats.polls_failed, "polls_skipped", (json_int_t)dev->stats.polls_skipped,
+                     "connects", (json_int_t)(dev->link ? dev->link->connects : 0), "requests",
+                     counted(dev, NX_COUNT_REQUESTS), "bytes_in", counted(dev, NX_COUNT_BYTES_IN), "bytes_out",
+                     counted(dev, NX_COUNT_BYTES_OUT), "exceptions", counted(dev, NX_COUNT_EXCEPTIONS),
+                     "stale_replies", counted(dev, NX_COUNT_STALE_REPLIES), "protocol_errors",
+                     counted(dev, NX_COUNT_PROTO_ERRORS), "breaker", breaker_state_name(dev->breaker.state),
+                     "sharing", dev->link ? (int)dev->link->dev_count : 0);
 }
 
 static void
