@@ -306,6 +306,7 @@ void
 conn_alive(struct nx_link *link)
 {
     link->backoff_ms = 0;
+    link->heard_ms = loop_now_ms(link->engine->loop);
     if (link->is_mute)
         log_info(&link->log, "device answers again");
     link->is_mute = false;
