@@ -209,6 +209,7 @@ conn_open_now(struct nx_link *link)
     loop_timer_stop(&link->timer);
     remember(link, err, &why);
     set_state(link, CONN_FAULT);
+    link->is_asleep = false;
     log_error(&link->log, "device settings can never work; waiting for a change of its configuration", KV_NOTE(&why));
     take_down(link, NX_E_CONFIG);
 }
@@ -216,10 +217,8 @@ conn_open_now(struct nx_link *link)
 void
 conn_wake(struct nx_link *link)
 {
-    if (link->state != CONN_OFF)
-        return;
-    link->is_asleep = false;
-    ask(link);
+    if (link->state == CONN_OFF)
+        ask(link);
 }
 
 /* --- while it is up --- */
@@ -328,9 +327,11 @@ conn_opening_done(struct nx_link *link)
         link->why = (struct nx_note){0};
     }
     start_care(link);
+    if (!link->is_asleep)
+        DL_FOREACH_SAFE2 (link->devs, dev, tmp, link_next)
+            dev_link_up(dev);
+    link->is_asleep = false; /* it woke for an operation: the polls have kept their phase */
     ops_link_up(link);
-    DL_FOREACH_SAFE2 (link->devs, dev, tmp, link_next)
-        dev_link_up(dev);
 }
 
 void
@@ -341,6 +342,7 @@ conn_lost(struct nx_link *link, enum nx_err err, const struct nx_note *why)
     if (link->state != CONN_OPENING && link->state != CONN_UP)
         return;
     remember(link, err, why);
+    link->is_asleep = false;
     if (is_news && is_wanted(link))
         log_warn(&link->log, "device is offline; trying again with back-off", KV_ERR(err), KV_NOTE(&link->why),
                  KV_UINT("devices", link->dev_count));
@@ -369,7 +371,6 @@ conn_closed(struct nx_link *link)
         lists_forget_plans(dev);
     dev_read_fini(&link->probe);
     if (link->waiting || (!link->why.text[0] && !link->is_asleep && link->dev_count > 0)) {
-        link->is_asleep = false;
         wait_for(link, 0);
     } else if (link->is_asleep || !is_wanted(link)) {
         set_state(link, CONN_OFF);

@@ -16,7 +16,7 @@ dev_is_ready(const struct nx_dev *dev)
 {
     const struct nx_link *link = dev->link;
 
-    return link && !dev->is_faulty && (link->state == CONN_UP || (link->state == CONN_OFF && link->is_asleep));
+    return link && !dev->is_faulty && (link->state == CONN_UP || link->is_asleep);
 }
 
 bool

@@ -150,7 +150,7 @@ struct nx_link {
     uint64_t backoff_ms, heard_ms, used_ms, since_ms, saved_ms, connects;
     int64_t since_us;
     bool is_mute; /* accepts connections and answers nothing: not online before the first answer */
-    bool is_asleep; /* closed because nobody used it */
+    bool is_asleep; /* closed because nobody used it, until it is up again */
     bool is_queued, is_end_due;
     struct nx_note why; /* of the last failure; text "" when all is well */
     uint64_t counters[NX_COUNTERS];
