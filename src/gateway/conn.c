@@ -53,9 +53,9 @@ is_wanted(const struct nx_link *link)
 {
     const struct nx_dev *dev;
 
-    DL_FOREACH2 (link->devs, dev, link_next)
-        if (!dev->is_probe)
-            return true;
+    DL_FOREACH2(link->devs, dev, link_next)
+    if (!dev->is_probe)
+        return true;
     return false;
 }
 
@@ -188,8 +188,8 @@ take_down(struct nx_link *link, enum nx_err err)
     struct nx_dev *dev, *tmp;
 
     ops_link_down(link, err, &link->why);
-    DL_FOREACH_SAFE2 (link->devs, dev, tmp, link_next)
-        dev_link_down(dev, err);
+    DL_FOREACH_SAFE2(link->devs, dev, tmp, link_next)
+    dev_link_down(dev, err);
 }
 
 void
@@ -251,9 +251,9 @@ start_probe(struct nx_link *link)
 {
     const struct nx_dev *dev;
 
-    DL_FOREACH2 (link->devs, dev, link_next)
-        if (dev->group_count > 0 && !dev->is_faulty)
-            break;
+    DL_FOREACH2(link->devs, dev, link_next)
+    if (dev->group_count > 0 && !dev->is_faulty)
+        break;
     if (!dev || link->probe.op.op)
         return;
     dev_read_fini(&link->probe);
@@ -328,8 +328,8 @@ conn_opening_done(struct nx_link *link)
     }
     start_care(link);
     if (!link->is_asleep)
-        DL_FOREACH_SAFE2 (link->devs, dev, tmp, link_next)
-            dev_link_up(dev);
+        DL_FOREACH_SAFE2(link->devs, dev, tmp, link_next)
+    dev_link_up(dev);
     link->is_asleep = false; /* it woke for an operation: the polls have kept their phase */
     ops_link_up(link);
 }
@@ -367,8 +367,8 @@ conn_closed(struct nx_link *link)
     struct nx_dev *dev;
 
     assert(link->state == CONN_CLOSING && !link->ops);
-    DL_FOREACH2 (link->devs, dev, link_next)
-        lists_forget_plans(dev);
+    DL_FOREACH2(link->devs, dev, link_next)
+    lists_forget_plans(dev);
     dev_read_fini(&link->probe);
     if (link->waiting || (!link->why.text[0] && !link->is_asleep && link->dev_count > 0)) {
         wait_for(link, 0);
@@ -383,8 +383,8 @@ conn_closed(struct nx_link *link)
 
 /* --- joining --- */
 
-static char *
-key_of(const struct device *conf)
+char *
+conn_key(const struct device *conf)
 {
     struct wbuf w = wbuf_init(0);
     char *key;
@@ -426,7 +426,7 @@ void
 conn_join(struct nx_dev *dev)
 {
     struct engine *e = dev->engine;
-    char *key = key_of(dev->conf);
+    char *key = conn_key(dev->conf);
     struct nx_link *link;
 
     HASH_FIND_STR(e->links, key, link);

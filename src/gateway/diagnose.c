@@ -31,8 +31,9 @@ void
 nx_plan_add(struct nx_plan *plan, const struct nx_plan_request *rq)
 {
     json_t *tags = json_array(), *hole = rq->hole ? json_string(rq->hole) : json_null();
-    json_t *json = json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "text", rq->text, "bytes_out", (int)rq->bytes_out,
-                             "bytes_in", (int)rq->bytes_in, "gap_bytes", (int)rq->gap_bytes, "tags", tags, "hole", hole);
+    json_t *json =
+        json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "text", rq->text, "bytes_out", (int)rq->bytes_out, "bytes_in",
+                  (int)rq->bytes_in, "gap_bytes", (int)rq->gap_bytes, "tags", tags, "hole", hole);
 
     for (uint32_t i = 0; i < rq->item_count; i++) {
         uint32_t item = rq->items[i];
@@ -188,11 +189,8 @@ static void
 end_exchange(struct exchange *e)
 {
     const struct nx_driver *drv = e->dev->conf->driver;
-    struct nx_exchange x = {.out = e->out.p,
-                            .out_len = e->out.len,
-                            .in = e->in.p,
-                            .in_len = e->in.len,
-                            .settings = e->dev->conf->settings};
+    struct nx_exchange x = {
+        .out = e->out.p, .out_len = e->out.len, .in = e->in.p, .in_len = e->in.len, .settings = e->dev->conf->settings};
     char text[256] = "";
     json_t *json;
 

@@ -149,7 +149,7 @@ struct nx_link {
     struct nx_read_item probe_item;
     uint64_t backoff_ms, heard_ms, used_ms, since_ms, saved_ms, connects;
     int64_t since_us;
-    bool is_mute; /* accepts connections and answers nothing: not online before the first answer */
+    bool is_mute;   /* accepts connections and answers nothing: not online before the first answer */
     bool is_asleep; /* closed because nobody used it, until it is up again */
     bool is_queued, is_end_due;
     struct nx_note why; /* of the last failure; text "" when all is well */
@@ -256,6 +256,8 @@ void dev_op_cancel(struct nx_dev *dev, struct host_op *op, enum nx_err err);
 void dev_read_fini(struct dev_read *r); /* frees the plan */
 
 const char *conn_state_name(enum conn_state s);
+/* What devices on one connection have in common, as one text; free() it. Holds secrets. */
+char *conn_key(const struct device *conf);
 /* Gives the link up now and connects again after the back-off. */
 void conn_drop(struct nx_link *link, enum nx_err err, const char *text);
 

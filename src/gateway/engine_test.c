@@ -64,7 +64,10 @@ on_idle(void *arg)
 static int
 setup(void **state)
 {
-    static const struct engine_ops ops = {.on_sample = on_sample, .on_state = on_state, .on_idle = on_idle, .on_trouble = on_trouble};
+    static const struct engine_ops ops = {.on_sample = on_sample,
+                                          .on_state = on_state,
+                                          .on_idle = on_idle,
+                                          .on_trouble = on_trouble};
     const struct engine_conf conf = {.worker_count = 4,
                                      .max_retries = 3,
                                      .connects_per_second = 10,
@@ -400,8 +403,9 @@ static void
 settings_that_never_work_cost_only_their_device(void **state)
 {
     (void)state;
-    struct nx_dev *good = start_unit(1), *bad = start("{'id':'x','protocol':'fake','connection':{'line':'bus','unit':99},"
-                                                      "'tags':[{'id':'z','address':'0','data_type':'int16'}]}");
+    struct nx_dev *good = start_unit(1),
+                  *bad = start("{'id':'x','protocol':'fake','connection':{'line':'bus','unit':99},"
+                               "'tags':[{'id':'z','address':'0','data_type':'int16'}]}");
     loop_fake_advance_ms(t.loop, 1000);
     assert_string_equal(dev_status_word(good), "online");
     assert_string_equal(dev_status_word(bad), "error");

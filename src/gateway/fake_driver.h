@@ -13,7 +13,7 @@ struct fake_driver_state {
     bool refuses_link; /* open() ends in nx_link_down(REFUSED) */
     bool hangs;        /* reads and writes are not answered */
     bool hangs_writes;
-    unsigned silent_unit; /* this unit (not 0) answers nothing */
+    unsigned silent_unit;            /* this unit (not 0) answers nothing */
     enum nx_err read_err, write_err; /* NX_OK: works */
     bool ignores_writes;             /* accepted, but the register stays */
     int64_t registers[FAKE_REGISTERS];

@@ -73,6 +73,8 @@ const struct conf_row gateway_conf_rows[] = {
     TIME("mqtt.reconnect_max", "15s", 100, 3600000, mqtt.backoff_max_ms, "Longest wait before a new attempt."),
     STRING("mqtt.system_prefix", "$nexus", mqtt.system_prefix, "Replaces $nexus where a broker forbids such topics."),
 
+    INT("polling.threads", "1", 1, 64, polling.threads,
+        "I/O threads; each has a part of the devices, its own connection to the broker and its own spool."),
     INT("polling.worker_count", "500", 1, 100000, polling.worker_count,
         "Polls in flight; a poll that finds no slot is skipped and counted."),
     INT("polling.batch_size", "1000", 1, 65536, polling.batch_size, "Points in one batch message."),

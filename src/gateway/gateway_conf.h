@@ -23,7 +23,7 @@ struct gateway_conf {
         int64_t backoff_min_ms, backoff_max_ms;
     } mqtt;
     struct {
-        int64_t worker_count, batch_size, default_interval_ms, max_retries, shutdown_timeout_ms;
+        int64_t threads, worker_count, batch_size, default_interval_ms, max_retries, shutdown_timeout_ms;
         int64_t connects_per_second, backoff_min_ms, backoff_max_ms;
     } polling;
     struct {

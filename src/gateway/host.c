@@ -122,9 +122,9 @@ on_stream_step(void *arg, const char *step, enum nx_err err, uint32_t elapsed_ms
     struct nx_stream *s = arg;
     const struct nx_dev *dev;
 
-    DL_FOREACH2 (s->link->devs, dev, link_next)
-        if (dev->on_step)
-            dev->on_step(dev->arg, step, err, elapsed_ms, detail);
+    DL_FOREACH2(s->link->devs, dev, link_next)
+    if (dev->on_step)
+        dev->on_step(dev->arg, step, err, elapsed_ms, detail);
 }
 
 static const struct stream_ops stream_ops = {.on_open = on_stream_open,

@@ -1,5 +1,5 @@
-/* pcapng.c -- the flight recorder's ring as a capture file (draft-ietf-opsawg-pcapng: section header, one interface, one
- * enhanced packet block a frame; all in little-endian order, which the file says of itself). */
+/* pcapng.c -- the flight recorder's ring as a capture file (draft-ietf-opsawg-pcapng: section header, one interface,
+ * one enhanced packet block a frame; all in little-endian order, which the file says of itself). */
 #include "gateway/recorder.h"
 
 #include <string.h>

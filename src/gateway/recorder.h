@@ -1,7 +1,7 @@
 /* recorder.h -- flight recorder: the last bytes of one connection, both ways, in a ring of fixed size.
  *
- * A record is what one write or one read carried; the oldest records go first, a record larger than half the ring is cut
- * (its full length is kept). Cheap enough to be always on: one copy, no allocation. One loop thread. */
+ * A record is what one write or one read carried; the oldest records go first, a record larger than half the ring is
+ * cut (its full length is kept). Cheap enough to be always on: one copy, no allocation. One loop thread. */
 #ifndef GATEWAY_RECORDER_H
 #define GATEWAY_RECORDER_H
 

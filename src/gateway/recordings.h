@@ -1,7 +1,7 @@
 /* recordings.h -- captures that the flight recorder saved when something went wrong: files in one folder.
  *
- * Written on the worker pool, at most one a connection every RECORDINGS_PAUSE_MS; only the newest RECORDINGS_MAX stay. The
- * name says device and time, the file itself the reason. One loop thread; the reading functions any thread. */
+ * Written on the worker pool, at most one a connection every RECORDINGS_PAUSE_MS; only the newest RECORDINGS_MAX stay.
+ * The name says device and time, the file itself the reason. One loop thread; the reading functions any thread. */
 #ifndef GATEWAY_RECORDINGS_H
 #define GATEWAY_RECORDINGS_H
 

@@ -62,6 +62,24 @@ stop_dev(struct registry *r, struct registry_entry *e)
     dev_retire(&e->dev);
 }
 
+static void
+start_dev(struct registry *r, struct registry_entry *e)
+{
+    unsigned place = e->conf->is_enabled && r->ops.place ? r->ops.place(r->arg, e->conf) : 0;
+    struct device *ref;
+
+    if (e->place && e->place != place)
+        r->ops.remove(r->arg, e->place, e->id, true);
+    e->place = place;
+    if (place) {
+        r->ops.put(r->arg, place, e->conf);
+    } else if (e->conf->is_enabled) {
+        ref = device_ref(e->conf);
+        e->dev = dev_start(r->engine, &ref);
+        r->started++;
+    }
+}
+
 void
 registry_put(struct registry *r, enum registry_source source, struct device **dp)
 {
@@ -83,6 +101,8 @@ registry_put(struct registry *r, enum registry_source source, struct device **dp
     if (is_same) {
         r->untouched++;
         device_unref(&d);
+        if (was_refused && e->place)
+            r->ops.put(r->arg, e->place, e->conf);
         if (was_refused)
             r->ops.on_change(r->arg, e);
         return;
@@ -90,11 +110,7 @@ registry_put(struct registry *r, enum registry_source source, struct device **dp
     stop_dev(r, e);
     device_unref(&e->conf);
     e->conf = d;
-    if (d->is_enabled) {
-        struct device *ref = device_ref(d);
-        e->dev = dev_start(r->engine, &ref);
-        r->started++;
-    }
+    start_dev(r, e);
     r->ops.on_change(r->arg, e);
 }
 
@@ -113,7 +129,19 @@ registry_refuse(struct registry *r, enum registry_source source, const char *id,
         e->source = source;
     free(e->refused);
     e->refused = mem_strdup(reason);
+    if (e->place)
+        r->ops.refuse(r->arg, e->place, id, reason);
     r->ops.on_change(r->arg, e);
+}
+
+static void
+let_go(struct registry *r, struct registry_entry *e, bool is_moved)
+{
+    stop_dev(r, e);
+    if (e->place)
+        r->ops.remove(r->arg, e->place, e->id, false);
+    r->ops.on_removed(r->arg, e, is_moved || e->place);
+    free_entry(r, e);
 }
 
 void
@@ -124,9 +152,16 @@ registry_remove(struct registry *r, const char *id)
     if (!e)
         return;
     log_info(&r->log, "device removed", KV_STR("device", id));
-    stop_dev(r, e);
-    r->ops.on_removed(r->arg, e);
-    free_entry(r, e);
+    let_go(r, e, false);
+}
+
+void
+registry_forget(struct registry *r, const char *id)
+{
+    struct registry_entry *e = registry_find(r, id);
+
+    if (e)
+        let_go(r, e, true);
 }
 
 void

@@ -20,6 +20,7 @@ struct registry_entry {
     enum registry_source source;
     uint64_t version;
     bool is_marked;
+    unsigned place;     /* the shard it runs in; 0: here, or nowhere */
     bool is_status_due; /* in status.c's list of unsaid news */
     struct registry_entry *due_prev, *due_next;
     UT_hash_handle hh;
@@ -30,7 +31,13 @@ struct registry_ops {
     void (*on_leave)(void *arg, struct nx_dev *dev);
     /* New, changed, refused. */
     void (*on_change)(void *arg, struct registry_entry *e);
-    void (*on_removed)(void *arg, struct registry_entry *e);
+    /* is_moved: only from here, it goes on in another shard. */
+    void (*on_removed)(void *arg, struct registry_entry *e, bool is_moved);
+    /* Several threads (shards.h). All NULL: every device runs here. */
+    unsigned (*place)(void *arg, const struct device *d);
+    void (*put)(void *arg, unsigned place, const struct device *d);
+    void (*refuse)(void *arg, unsigned place, const char *id, const char *reason);
+    void (*remove)(void *arg, unsigned place, const char *id, bool is_moved);
 };
 
 struct registry {
@@ -52,6 +59,8 @@ struct registry_entry *registry_find(struct registry *r, const char *id); /* NUL
 void registry_put(struct registry *r, enum registry_source source, struct device **d);
 void registry_refuse(struct registry *r, enum registry_source source, const char *id, const char *reason);
 void registry_remove(struct registry *r, const char *id);
+/* The same, but the device goes on in another shard. */
+void registry_forget(struct registry *r, const char *id);
 
 /* Everything of a source: begin, puts and refusals, end (what was not named is removed). */
 void registry_begin(struct registry *r, enum registry_source source);

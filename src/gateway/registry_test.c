@@ -66,10 +66,11 @@ on_change(void *arg, struct registry_entry *e)
 }
 
 static void
-on_removed(void *arg, struct registry_entry *e)
+on_removed(void *arg, struct registry_entry *e, bool is_moved)
 {
     (void)arg;
     (void)e;
+    (void)is_moved;
     t.removed++;
 }
 
@@ -151,7 +152,8 @@ message(const char *suffix, const char *payload)
 
 #define DEV(id, address) "  - {id: " id ", protocol: fake, tags: [{id: a, address: '" address "', data_type: int16}]}\n"
 #define JSON_DEV(id, address)                                                                                          \
-    "{'id':'" id "','protocol':'fake','connection':{'line':'" id "'},'tags':[{'id':'a','address':'" address "','data_type':'int16'}]}"
+    "{'id':'" id "','protocol':'fake','connection':{'line':'" id "'},'tags':[{'id':'a','address':'" address            \
+    "','data_type':'int16'}]}"
 
 /* Fault row 24: the device that did not change misses no poll. */
 static void

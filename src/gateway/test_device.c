@@ -31,7 +31,7 @@ struct test_device {
     void *arg;
 };
 
-static unsigned tests_running; /* of the process: each holds a connection to a plant device */
+static _Atomic unsigned tests_running; /* of the process: each holds a connection to a plant device */
 
 /* --- steps --- */
 

@@ -18,6 +18,7 @@ struct metric_desc {
     const char *labels[4]; /* label names, ends with NULL */
     const double *buckets; /* METRIC_HISTOGRAM: upper bounds, ascending; NULL: METRIC_SECONDS */
     unsigned bucket_count;
+    bool is_max; /* of the parts of a service (metrics_merge) the largest value counts, not their sum */
 };
 
 /* Bounds from 0.5 ms to 10 s. */
@@ -43,6 +44,9 @@ void metric_observe(struct metric *c, double value);
 double metric_value(const struct metric *c); /* counter, gauge; histogram: count */
 /* Upper bound of the bucket that holds quantile q (0..1) of a histogram; 0 when it is empty. */
 double metric_quantile(const struct metric *c, double q);
+
+/* Adds what from has counted, child by child. Owner threads of both. */
+void metrics_merge(struct metrics *to, struct metrics *from);
 
 /* Prints everything, with process_* and nexus_build_info. Owner thread. */
 void metrics_print(struct metrics *m, struct wbuf *out);
