@@ -184,6 +184,7 @@ fake_driver_answer(struct nx_link *link)
 }
 
 static const struct nx_param params[] = {
+    {.key = "host", .type = NX_PARAM_STRING, .help = "Where it would be."},
     {.key = "line", .type = NX_PARAM_STRING, .help = "Devices with the same line share a connection."},
     {.key = "unit", .type = NX_PARAM_INT, .def = "0", .is_per_device = true, .help = "Number on the line."},
     {.key = NULL},

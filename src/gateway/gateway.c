@@ -84,6 +84,14 @@ on_entry_removed(void *arg, struct registry_entry *e, bool is_moved)
         status_out_removed(g->status, e, is_moved);
 }
 
+static bool
+takes_device(void *arg, const struct device *d)
+{
+    const struct gateway *g = arg;
+
+    return assign_takes(&g->assign, d);
+}
+
 static unsigned
 place_device(void *arg, const struct device *d)
 {
@@ -292,6 +300,15 @@ load_conf(struct gateway *g, const struct conf_source *src, struct nx_note *why)
         return err;
     if (!device_id_is_valid(g->conf.id))
         return nx_fail(why, NX_E_CONFIG, "gateway.id '%s' is not usable: use 1 to 64 of A-Z a-z 0-9 _ - .", g->conf.id);
+    err = assign_init(&g->assign,
+                      &(struct assign_conf){.line = g->conf.shard.line,
+                                            .protocol = g->conf.shard.protocol,
+                                            .priority = g->conf.shard.priority,
+                                            .network = g->conf.shard.network,
+                                            .part = g->conf.shard.part},
+                      why);
+    if (err != NX_OK)
+        return err;
     return log_init(&(struct log_conf){.level = log_levels[g->conf.logging.level],
                                        .format = log_formats[g->conf.logging.format],
                                        .service = "gateway"},
@@ -317,6 +334,7 @@ make_engine(struct gateway *g)
     static const struct registry_ops registry_ops = {.on_leave = on_leave,
                                                      .on_change = on_entry_change,
                                                      .on_removed = on_entry_removed,
+                                                     .takes = takes_device,
                                                      .place = place_device,
                                                      .put = put_elsewhere,
                                                      .refuse = refuse_elsewhere,

@@ -39,6 +39,13 @@ const char *const gateway_conf_foreign[] = {"modbus",    "opcua", "s7",    "data
 
 const struct conf_row gateway_conf_rows[] = {
     STRING("gateway.id", "gateway", id, "Name of this gateway in topics, status and the ledger; one per gateway."),
+    STRING("gateway.shard.line", NULL, shard.line,
+           "Only devices below these topics: acme/bottling/line1, acme/+/line7."),
+    STRING("gateway.shard.protocol", NULL, shard.protocol, "Only devices of these protocols: modbus-tcp, s7."),
+    STRING("gateway.shard.priority", NULL, shard.priority, "Only devices whose highest tag priority is one of these."),
+    STRING("gateway.shard.network", NULL, shard.network,
+           "Only devices whose host lies in these networks: 10.1.0.0/16."),
+    STRING("gateway.shard.part", NULL, shard.part, "Only an equal part of the devices: 1/3 is the first of three."),
     STRING("uns.root", "uns", uns_root, "First level of all tag topics."),
     {.key = "devices.config_path",
      .type = CONF_STRING,

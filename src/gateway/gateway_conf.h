@@ -11,6 +11,9 @@ enum gateway_ack { GATEWAY_ACK_HISTORIAN, GATEWAY_ACK_BROKER };
 struct gateway_conf {
     const char *id;
     const char *uns_root;
+    struct {
+        const char *line, *protocol, *priority, *network, *part;
+    } shard; /* assign.h */
     const char *devices_path;
     const char *cache_path;
     bool config_sync;

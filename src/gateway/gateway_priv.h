@@ -2,6 +2,7 @@
 #ifndef GATEWAY_PRIV_H
 #define GATEWAY_PRIV_H
 
+#include "gateway/assign.h"
 #include "gateway/commands.h"
 #include "gateway/config_sync.h"
 #include "gateway/engine.h"
@@ -45,6 +46,7 @@ struct gateway {
     struct metrics *metrics;
     struct engine engine;
     struct registry registry;
+    struct assign assign;
     struct spool *spool;
     struct early_drop early[EARLY_DROPS];
     unsigned early_count;

@@ -63,6 +63,16 @@ stop_dev(struct registry *r, struct registry_entry *e)
 }
 
 static void
+let_go(struct registry *r, struct registry_entry *e, bool is_moved)
+{
+    stop_dev(r, e);
+    if (e->place)
+        r->ops.remove(r->arg, e->place, e->id, false);
+    r->ops.on_removed(r->arg, e, is_moved || e->place);
+    free_entry(r, e);
+}
+
+static void
 start_dev(struct registry *r, struct registry_entry *e)
 {
     unsigned place = e->conf->is_enabled && r->ops.place ? r->ops.place(r->arg, e->conf) : 0;
@@ -84,9 +94,15 @@ void
 registry_put(struct registry *r, enum registry_source source, struct device **dp)
 {
     struct device *d = *dp;
-    struct registry_entry *e = find_or_add(r, d->id);
+    struct registry_entry *e;
 
     *dp = NULL;
+    if (r->ops.takes && !r->ops.takes(r->arg, d)) {
+        registry_forget(r, d->id);
+        device_unref(&d);
+        return;
+    }
+    e = find_or_add(r, d->id);
     if (e->conf && e->source == REGISTRY_CORE && source == REGISTRY_FILE) {
         device_unref(&d);
         return;
@@ -132,16 +148,6 @@ registry_refuse(struct registry *r, enum registry_source source, const char *id,
     if (e->place)
         r->ops.refuse(r->arg, e->place, id, reason);
     r->ops.on_change(r->arg, e);
-}
-
-static void
-let_go(struct registry *r, struct registry_entry *e, bool is_moved)
-{
-    stop_dev(r, e);
-    if (e->place)
-        r->ops.remove(r->arg, e->place, e->id, false);
-    r->ops.on_removed(r->arg, e, is_moved || e->place);
-    free_entry(r, e);
 }
 
 void

@@ -33,6 +33,8 @@ struct registry_ops {
     void (*on_change)(void *arg, struct registry_entry *e);
     /* is_moved: only from here, it goes on in another shard. */
     void (*on_removed)(void *arg, struct registry_entry *e, bool is_moved);
+    /* Is it this gateway's (assign.h)? NULL: every one is. */
+    bool (*takes)(void *arg, const struct device *d);
     /* Several threads (shards.h). All NULL: every device runs here. */
     unsigned (*place)(void *arg, const struct device *d);
     void (*put)(void *arg, unsigned place, const struct device *d);

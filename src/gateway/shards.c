@@ -24,6 +24,7 @@ struct shard {
 struct shards {
     struct gateway *head;
     unsigned count, running; /* count: without the head */
+    bool is_stopping;        /* their loops may be gone: nothing is sent any more */
     void (*done)(void *arg);
     void *arg;
     struct shard list[]; /* [0] is shard 1 */
@@ -49,13 +50,7 @@ shards_count(const struct gateway_conf *conf)
 unsigned
 shards_place(const struct shards *s, const struct device *d)
 {
-    uint64_t threads = (uint64_t)s->head->conf.polling.threads, h = 14695981039346656037u; /* FNV-1a */
-    char *key = conn_key(d);
-
-    for (const char *p = key; *p; p++)
-        h = (h ^ (uint8_t)*p) * 1099511628211u;
-    free(key);
-    return (unsigned)((h ^ h >> 32) % threads);
+    return assign_part(d, (unsigned)s->head->conf.polling.threads);
 }
 
 /* --- to a shard --- */
@@ -121,8 +116,11 @@ on_message(void *arg)
 static void
 send(struct shards *s, unsigned shard, enum message_kind kind, const char *id, const char *text, uint64_t version)
 {
-    struct message *m = mem_alloc(sizeof *m);
+    struct message *m;
 
+    if (s->is_stopping)
+        return;
+    m = mem_alloc(sizeof *m);
     assert(shard > 0 && shard <= s->count);
     *m = (struct message){.shard = &s->list[shard - 1], .kind = kind, .version = version};
     m->id = id ? mem_strdup(id) : NULL;
@@ -216,7 +214,7 @@ go_on(void *arg)
         v->work(v->head, v->arg);
         v->next++;
     }
-    while (v->next <= v->last && (!s || s->done || s->list[v->next - 1].is_over))
+    while (v->next <= v->last && (!s || s->is_stopping || s->list[v->next - 1].is_over))
         v->next++;
     if (v->next <= v->last) {
         loop_post(s->list[v->next - 1].loop, on_visit, v);
@@ -317,6 +315,7 @@ shards_stop(struct shards *s, void (*done)(void *arg), void *arg)
     s->arg = arg;
     for (unsigned i = 1; i <= s->count; i++)
         send(s, i, MESSAGE_STOP, NULL, NULL, 0);
+    s->is_stopping = true;
     if (s->running == 0)
         loop_defer(s->head->loop, done, arg);
 }
