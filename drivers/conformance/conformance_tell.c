@@ -114,7 +114,11 @@ suite_dissect_finds_an_address_in_its_own_exchange(void **state)
     for (uint32_t i = 0; c->driver->dissect && i < 5; i++) {
         const void *addr = suite_address(c, h, i), *absent = suite_address(c, h, SUITE_MANY - 1);
         struct fake_op *op = fake_host_read(h, &addr, 1);
-        struct slice written = fake_host_written(h), out = slice(mem_strndup(written.p, written.len), written.len);
+        struct slice out;
+        for (unsigned step = 0; step < 50 && fake_host_written(h).len == 0; step++)
+            fake_host_advance_ms(h, SUITE_IDLE_STEP_MS);
+        out = fake_host_written(h);
+        out.p = (const uint8_t *)mem_strndup(out.p, out.len);
         wbuf_reset(&in);
         assert_true(suite_answer(c, h, ANSWER_GOOD, &in));
         assert_true(dissect(c, s, out, wbuf_slice_of(&in), addr, text) && text[0] != '\0');
