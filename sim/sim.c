@@ -7,6 +7,7 @@
 #include "sim/devices_file.h"
 #include "sim/load.h"
 #include "sim/plant.h"
+#include "sim/s7_sim.h"
 #include "sim/server.h"
 
 #include <getopt.h>
@@ -62,7 +63,8 @@ static const char help[] =
     "  --refuse              closes connections at once\n"
     "  --mute                never replies\n"
     "  --garbage             random bytes instead of replies\n"
-    "  --wrong-tid           replies carry another transaction identifier\n";
+    "  --wrong-tid           replies carry another transaction identifier\n"
+    "Siemens S7 CPUs instead: nexus sim --s7-help\n";
 
 enum {
     O_HOST = 256,
@@ -352,8 +354,13 @@ raise_file_limit(void)
 int
 sim_main(int argc, char **argv)
 {
-    struct sim *sim = mem_alloc(sizeof *sim);
-    int code = read_options(&sim->opt, argc, argv);
+    struct sim *sim;
+    int code;
+
+    if (s7sim_is_meant(argc, argv))
+        return s7sim_main(argc, argv);
+    sim = mem_alloc(sizeof *sim);
+    code = read_options(&sim->opt, argc, argv);
 
     if (code < 0) {
         raise_file_limit();
