@@ -13,9 +13,8 @@ engine_init(struct engine *e, struct loop *loop, const struct engine_conf *conf,
                                                    .kind = METRIC_COUNTER,
                                                    .help = "Values read from devices."};
     static const struct metric_desc utilization = {.name = "gateway_polling_worker_pool_utilization",
-                                                   .kind = METRIC_GAUGE,
-                                                   .help = "Polls in flight as a part of polling.worker_count.",
-                                                   .is_max = true};
+                                                   .kind = METRIC_GAUGE_MAX,
+                                                   .help = "Polls in flight as a part of polling.worker_count."};
     static const struct metric_desc skipped = {
         .name = "gateway_polling_polls_skipped_total",
         .kind = METRIC_COUNTER,

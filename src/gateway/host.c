@@ -10,6 +10,7 @@
 #include <utlist.h>
 
 #define STREAM_WRITE_CAP (256u << 10)
+#define KEEPALIVE_S      30u /* a peer that is gone without a word is noticed, also between slow polls */
 
 void *
 nx_link_state(struct nx_link *link)
@@ -148,9 +149,32 @@ nx_stream_tcp(struct nx_link *link, const char *host, uint16_t port, const struc
                                .port = port,
                                .connect_timeout_ms = (uint32_t)link->conf->timeout_ms,
                                .write_cap_bytes = STREAM_WRITE_CAP,
+                               .keepalive_s = KEEPALIVE_S,
                                .on_step = on_stream_step};
 
     s->st = stream_open(link->engine->loop, &conf, &stream_ops, s);
+    return s;
+}
+
+struct nx_stream *
+nx_stream_serial(struct nx_link *link, const struct nx_serial *conf, const struct nx_stream_ops *ops, void *arg)
+{
+    static const enum serial_parity parities[] = {[NX_PARITY_NONE] = SERIAL_PARITY_NONE,
+                                                  [NX_PARITY_EVEN] = SERIAL_PARITY_EVEN,
+                                                  [NX_PARITY_ODD] = SERIAL_PARITY_ODD};
+    static const enum rs485_mode modes[] = {
+        [NX_RS485_OFF] = RS485_OFF, [NX_RS485_KERNEL] = RS485_KERNEL, [NX_RS485_RTS] = RS485_RTS};
+    struct nx_stream *s = make_stream(link, ops, arg);
+    struct serial_conf sc = {.path = conf->path,
+                             .baud_rate = conf->baud_rate,
+                             .data_bits = conf->data_bits,
+                             .stop_bits = conf->stop_bits,
+                             .parity = parities[conf->parity],
+                             .rs485 = modes[conf->rs485],
+                             .rts_delay_us = conf->rts_delay_us,
+                             .write_cap_bytes = STREAM_WRITE_CAP};
+
+    s->st = stream_open_serial(link->engine->loop, &sc, &stream_ops, s);
     return s;
 }
 

@@ -270,7 +270,7 @@ print_histogram(struct wbuf *out, const struct metric *c)
 static void
 print_family(struct wbuf *out, const struct family *f)
 {
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    static const char *const kinds[] = {"counter", "gauge", "gauge", "histogram"};
 
     if (!f->children)
         return;
@@ -290,7 +290,7 @@ merge_child(struct metric *to, const struct metric *from)
     double b = atomic_load_explicit(&from->value, memory_order_relaxed);
     unsigned n;
 
-    metric_set(to, from->desc->is_max ? (a > b ? a : b) : a + b);
+    metric_set(to, from->desc->kind == METRIC_GAUGE_MAX ? (a > b ? a : b) : a + b);
     if (!from->buckets)
         return;
     (void)bounds_of(from->desc, &n);

@@ -9,7 +9,8 @@
 
 #include "base/wbuf.h"
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+/* METRIC_GAUGE_MAX: of the parts of a service (metrics_merge) the largest value counts, not their sum. */
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_GAUGE_MAX, METRIC_HISTOGRAM };
 
 struct metric_desc {
     const char *name; /* "gateway_polling_polls_total" */
@@ -18,7 +19,6 @@ struct metric_desc {
     const char *labels[4]; /* label names, ends with NULL */
     const double *buckets; /* METRIC_HISTOGRAM: upper bounds, ascending; NULL: METRIC_SECONDS */
     unsigned bucket_count;
-    bool is_max; /* of the parts of a service (metrics_merge) the largest value counts, not their sum */
 };
 
 /* Bounds from 0.5 ms to 10 s. */
