@@ -437,12 +437,19 @@ conn_join(struct nx_dev *dev)
     dev->link = link;
     DL_APPEND2(link->devs, dev, link_prev, link_next);
     link->dev_count++;
+}
+
+void
+conn_begin(struct nx_dev *dev)
+{
+    struct nx_link *link = dev->link;
+
     if (link->state == CONN_OFF && !link->is_asleep)
         begin(link, dev);
     else if (dev->is_probe && (link->state == CONN_OFF || link->state == CONN_WAITING))
         ask(link);
     else if (dev->is_probe && (link->state == CONN_UP || link->state == CONN_FAULT))
-        loop_defer(e->loop, dev_tell_later, dev);
+        loop_defer(dev->engine->loop, dev_tell_later, dev);
     else if (link->state == CONN_UP || link->is_asleep)
         dev_link_up(dev);
     else if (link->state == CONN_FAULT)

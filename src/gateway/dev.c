@@ -185,8 +185,10 @@ attach(struct nx_dev *dev)
     const char *learned = e->ops.learned && !dev->is_probe ? e->ops.learned(e->arg, dev) : NULL;
     struct nx_note why = {0};
 
+    conn_join(dev);
     if (dev->conf->driver->attach(dev, dev->conf->settings, learned, &why) == NX_OK)
         return;
+    conn_leave(dev);
     dev->is_faulty = true;
     dev->why = why;
     if (!dev->is_probe)
@@ -202,7 +204,7 @@ dev_start(struct engine *e, struct device **conf)
     lists_make(dev);
     attach(dev);
     if (!dev->is_faulty) {
-        conn_join(dev);
+        conn_begin(dev);
         return dev;
     }
     sched_link_down(dev, NX_E_CONFIG, dev->why.text);
@@ -231,6 +233,6 @@ dev_probe(struct engine *e, struct device **conf,
     if (dev->is_faulty)
         loop_defer(e->loop, dev_tell_later, dev);
     else
-        conn_join(dev);
+        conn_begin(dev);
     return dev;
 }

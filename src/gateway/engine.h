@@ -263,8 +263,9 @@ void conn_drop(struct nx_link *link, enum nx_err err, const char *text);
 
 /* --- between the files of the engine --- */
 void engine_check_idle(struct engine *e);
-/* The connection for a device, which joins it; made when there is none. */
+/* The connection for a device, which joins it; made when there is none. Then: the device is ready to use it. */
 void conn_join(struct nx_dev *dev);
+void conn_begin(struct nx_dev *dev);
 /* The device leaves; a connection without devices is closed at the end of the turn. */
 void conn_leave(struct nx_dev *dev);
 void conn_wake(struct nx_link *link); /* connects when it is asleep */
