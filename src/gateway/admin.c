@@ -77,7 +77,7 @@ on_gauges(struct loop_timer *t, void *arg)
 
     (void)t;
     count_devices(g, &online, by_driver);
-    metric_set(m->registered, HASH_COUNT(g->registry.entries));
+    metric_set(m->registered, registry_count_here(&g->registry));
     metric_set(m->online, online);
     for (unsigned i = 0; nx_drivers[i]; i++)
         metric_set(m->connections[i], by_driver[i]);

@@ -40,6 +40,16 @@ registry_find(struct registry *r, const char *id)
     return e;
 }
 
+unsigned
+registry_count_here(const struct registry *r)
+{
+    unsigned n = 0;
+
+    for (const struct registry_entry *e = r->entries; e; e = e->hh.next)
+        n += e->place == 0;
+    return n;
+}
+
 static struct registry_entry *
 find_or_add(struct registry *r, const char *id)
 {

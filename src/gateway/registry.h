@@ -56,6 +56,8 @@ void registry_init(struct registry *r, struct engine *engine, const struct devic
                    const struct registry_ops *ops, void *arg);
 void registry_fini(struct registry *r);
 
+/* Devices that do not run in another shard. */
+unsigned registry_count_here(const struct registry *r);
 struct registry_entry *registry_find(struct registry *r, const char *id); /* NULL: not ours */
 /* Takes the device; no change when it says the same as before. */
 void registry_put(struct registry *r, enum registry_source source, struct device **d);
