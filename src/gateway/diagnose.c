@@ -1,6 +1,7 @@
 #include "gateway/diagnose.h"
 
 #include "base/mem.h"
+#include "base/num.h"
 #include "gateway/recorder.h"
 
 #include <stdlib.h>
@@ -244,14 +245,16 @@ diagnose_recorder_json(const struct nx_dev *dev)
                      "exchanges", e.list);
 }
 
-/* The TCP port, when the connection has one. */
+/* The usual TCP port of the protocol, by which tools know how to dissect it; 0: a serial line. */
 static uint16_t
 port_of(const struct nx_link *link)
 {
+    uint64_t port = 0;
+
     for (const struct nx_param *p = link->driver->params; p->key; p++)
-        if (strcmp(p->key, "port") == 0)
-            return (uint16_t)nx_setting_int(link->conf->settings, p->key);
-    return 0;
+        if (strcmp(p->key, "port") == 0 && p->def)
+            (void)num_u64(slice_str(p->def), &port);
+    return (uint16_t)port;
 }
 
 void
