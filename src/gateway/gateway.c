@@ -445,18 +445,30 @@ load_devices(struct gateway *g, struct nx_note *why)
     return g->conf.devices_path ? registry_load_file(&g->registry, g->conf.devices_path, why) : NX_OK;
 }
 
+static void on_hup(void *arg);
+
+static void
+on_reloaded(void *arg, enum nx_err err, const struct nx_note *why)
+{
+    struct gateway *g = arg;
+
+    if (err != NX_OK)
+        log_error(&g->log, "devices are not read again; the old ones stay", KV_NOTE(why));
+    else
+        log_info(&g->log, "devices read again", KV_UINT("devices", HASH_COUNT(g->registry.entries)));
+    if (g->is_reload_due)
+        on_hup(g);
+}
+
 static void
 on_hup(void *arg)
 {
     struct gateway *g = arg;
-    struct nx_note why = {0};
 
     if (!g->conf.devices_path || g->stage != STOP_NOT)
         return;
-    if (registry_load_file(&g->registry, g->conf.devices_path, &why) != NX_OK)
-        log_error(&g->log, "devices are not read again; the old ones stay", KV_NOTE(&why));
-    else
-        log_info(&g->log, "devices read again", KV_UINT("devices", HASH_COUNT(g->registry.entries)));
+    /* The file may have changed again since its reading began. */
+    g->is_reload_due = !registry_reload_file(&g->registry, g->conf.devices_path, on_reloaded, g);
 }
 
 static enum nx_err

@@ -66,7 +66,7 @@ struct gateway {
     struct loop_timer gauges, speak;
     struct gateway_gauges *gauge;
     int64_t started_us;
-    bool is_engine_up, has_no_device, has_no_shard;
+    bool is_engine_up, has_no_device, has_no_shard, is_reload_due;
     unsigned part;         /* which shard; 0: the head */
     struct shards *shards; /* the head's; NULL: one thread does it all */
 

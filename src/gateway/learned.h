@@ -1,8 +1,7 @@
 /* learned.h -- what drivers have learned of their devices (holes, limits), kept over restarts in one JSON file.
  *
- * The file is written whole, on the worker pool, at most every LEARNED_WRITE_MS; a kill in between costs what was
- * learned since, which is learned again. A file that cannot be read is ignored with a warning: nothing depends on it.
- * One loop thread. */
+ * The file is written at most every LEARNED_WRITE_MS (saver.h); what a kill costs is learned again. A file that cannot
+ * be read is ignored with a warning: nothing depends on it. One loop thread. */
 #ifndef GATEWAY_LEARNED_H
 #define GATEWAY_LEARNED_H
 

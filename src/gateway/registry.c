@@ -22,15 +22,6 @@ free_entry(struct registry *r, struct registry_entry *e)
     free(e);
 }
 
-void
-registry_fini(struct registry *r)
-{
-    struct registry_entry *e, *tmp;
-
-    HASH_ITER (hh, r->entries, e, tmp)
-        free_entry(r, e);
-}
-
 struct registry_entry *
 registry_find(struct registry *r, const char *id)
 {
@@ -200,31 +191,142 @@ registry_end(struct registry *r, enum registry_source source)
 
 /* --- devices.yaml --- */
 
+/* What a file says, read without touching the registry: on the pool when there are polls to disturb. */
+struct outcome {
+    struct device *d; /* NULL: refused */
+    char *id, *reason;
+    struct outcome *next;
+};
+
+struct reading {
+    struct registry *r; /* NULL: it has ended meanwhile */
+    struct device_options opt;
+    char *path;
+    struct outcome *first, **tail;
+    enum nx_err err;
+    struct nx_note why;
+    void (*done)(void *arg, enum nx_err err, const struct nx_note *why);
+    void *arg;
+};
+
+static struct outcome *
+add_outcome(struct reading *rd)
+{
+    struct outcome *o = mem_alloc(sizeof *o);
+
+    *rd->tail = o;
+    rd->tail = &o->next;
+    return o;
+}
+
 static void
 on_good(void *arg, struct device *d)
 {
-    registry_put(arg, REGISTRY_FILE, &d);
+    add_outcome(arg)->d = d;
 }
 
 static void
 on_bad(void *arg, const char *device_id, const struct nx_note *why)
 {
-    registry_refuse(arg, REGISTRY_FILE, device_id, why->text);
+    struct outcome *o = add_outcome(arg);
+
+    o->id = mem_strdup(device_id);
+    o->reason = mem_strdup(why->text);
+}
+
+static void
+read_file(void *arg)
+{
+    struct reading *rd = arg;
+    struct arena a = {0};
+    struct conf_node *root;
+
+    rd->err = conf_read_yaml(&a, rd->path, &root, &rd->why);
+    if (rd->err == NX_OK)
+        rd->err =
+            device_read_list(&rd->opt, root, &(struct device_list_ops){.each = on_good, .bad = on_bad}, rd, &rd->why);
+    arena_free(&a);
+}
+
+static void
+apply(struct registry *r, struct outcome *o)
+{
+    if (o->d)
+        registry_put(r, REGISTRY_FILE, &o->d);
+    else
+        registry_refuse(r, REGISTRY_FILE, o->id, o->reason);
+}
+
+/* A file that cannot be read as a whole changes nothing. */
+static void
+end_reading(struct reading *rd)
+{
+    bool is_good = rd->r && rd->err == NX_OK;
+
+    if (is_good)
+        registry_begin(rd->r, REGISTRY_FILE);
+    while (rd->first) {
+        struct outcome *o = rd->first;
+        rd->first = o->next;
+        if (is_good)
+            apply(rd->r, o);
+        device_unref(&o->d);
+        free(o->id);
+        free(o->reason);
+        free(o);
+    }
+    if (is_good)
+        registry_end(rd->r, REGISTRY_FILE);
 }
 
 enum nx_err
 registry_load_file(struct registry *r, const char *path, struct nx_note *why)
 {
-    struct arena a = {0};
-    struct conf_node *root;
-    enum nx_err err = conf_read_yaml(&a, path, &root, why);
+    struct reading rd = {.r = r, .opt = r->opt, .path = (char *)(uintptr_t)path, .tail = &rd.first};
 
-    if (err == NX_OK) {
-        registry_begin(r, REGISTRY_FILE);
-        err = device_read_list(&r->opt, root, &(struct device_list_ops){.each = on_good, .bad = on_bad}, r, why);
-        if (err == NX_OK)
-            registry_end(r, REGISTRY_FILE);
-    }
-    arena_free(&a);
-    return err;
+    read_file(&rd);
+    end_reading(&rd);
+    if (why)
+        *why = rd.why;
+    return rd.err;
+}
+
+static void
+on_read(void *arg)
+{
+    struct reading *rd = arg;
+
+    if (rd->r)
+        rd->r->reading = NULL;
+    end_reading(rd);
+    if (rd->r)
+        rd->done(rd->arg, rd->err, &rd->why);
+    free(rd->path);
+    free(rd);
+}
+
+bool
+registry_reload_file(struct registry *r, const char *path,
+                     void (*done)(void *arg, enum nx_err err, const struct nx_note *why), void *arg)
+{
+    struct reading *rd;
+
+    if (r->reading)
+        return false;
+    r->reading = rd = mem_alloc(sizeof *rd);
+    *rd =
+        (struct reading){.r = r, .opt = r->opt, .path = mem_strdup(path), .tail = &rd->first, .done = done, .arg = arg};
+    loop_work(r->engine->loop, read_file, on_read, rd);
+    return true;
+}
+
+void
+registry_fini(struct registry *r)
+{
+    struct registry_entry *e, *tmp;
+
+    if (r->reading)
+        r->reading->r = NULL;
+    HASH_ITER (hh, r->entries, e, tmp)
+        free_entry(r, e);
 }

@@ -49,6 +49,7 @@ struct registry {
     void *arg;
     struct registry_entry *entries;
     struct log_ctx log;
+    struct reading *reading; /* a file, on the pool; NULL: none */
     uint64_t started, untouched;
 };
 
@@ -72,5 +73,9 @@ void registry_end(struct registry *r, enum registry_source source);
 
 /* devices.yaml. A file that cannot be read changes nothing. */
 NX_MUST_CHECK enum nx_err registry_load_file(struct registry *r, const char *path, struct nx_note *why);
+/* The same, read on the worker pool while polls go on; done runs when it is applied. False: one is being read already.
+ */
+bool registry_reload_file(struct registry *r, const char *path,
+                          void (*done)(void *arg, enum nx_err err, const struct nx_note *why), void *arg);
 
 #endif
