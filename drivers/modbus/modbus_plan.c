@@ -63,7 +63,7 @@ block_of(const struct modbus_plan *plan, uint32_t first)
 {
     const struct modbus_addr *a = &plan->entries[first].addr;
 
-    return (struct modbus_block){first, 1, MODBUS_NONE, a->start, a->count, a->table};
+    return (struct modbus_block){first, 1, MODBUS_NONE, a->start, a->count, a->table, false};
 }
 
 static void
@@ -152,6 +152,8 @@ modbus_plan_begin(struct modbus_plan *plan)
     }
     if (plan->is_dirty || plan->regs != f->regs.now || plan->bits != f->bits.now)
         build(plan);
+    for (uint32_t b = 0; b < plan->block_count; b++)
+        plan->blocks[b].is_taken = false;
 }
 
 /* The entry of block b behind which to split: before the widest gap, else in the middle. */
@@ -202,6 +204,7 @@ modbus_plan_fit(struct modbus_plan *plan, uint32_t b)
     }
     assert(plan->block_count < plan->entry_count);
     plan->blocks[b] = head;
+    plan->blocks[b].is_taken = old.is_taken;
     plan->blocks[plan->block_count++] = block_between(plan, head.first + head.n, last, MODBUS_NONE);
 }
 
@@ -254,6 +257,7 @@ modbus_plan_refused(struct modbus_plan *plan, uint32_t b, unsigned exception, ui
     split = &plan->splits[plan->split_count];
     second = &plan->blocks[plan->block_count++];
     plan->blocks[b] = block_between(plan, old.first, at, plan->split_count);
+    plan->blocks[b].is_taken = old.is_taken;
     *second = block_between(plan, at + 1, old.first + old.n - 1, plan->split_count++);
     *split = (struct modbus_split){.at = at, .count = old.count, .exception = (uint8_t)exception};
     if (second->start > plan->blocks[b].start + plan->blocks[b].count)

@@ -50,6 +50,7 @@ struct modbus_block {
     uint32_t split;    /* the split it comes from, or MODBUS_NONE */
     uint16_t start, count;
     uint8_t table;
+    bool is_taken; /* for the caller who goes through the blocks; false when a poll begins */
 };
 
 /* A refused block that was split behind entry `at`. */
@@ -86,8 +87,8 @@ void modbus_plan_fit(struct modbus_plan *plan, uint32_t b);
 
 /* The device answered block b. A hole has healed. */
 void modbus_plan_answered(struct modbus_plan *plan, uint32_t b);
-/* The device refused block b (exception 1 to 4). True: it was split, the new half is the last block, ask both again.
- * False: it has one tag only, which is a hole until probe_ms. */
+/* The device refused block b (exception 1 to 4). True: it was split, the new half is the last block, ask both again,
+ * and soon: their answers say how to go on. False: it has one tag only, which is a hole until probe_ms. */
 bool modbus_plan_refused(struct modbus_plan *plan, uint32_t b, unsigned exception, uint64_t probe_ms);
 /* The hole of block b, or NULL. */
 struct modbus_entry *modbus_plan_hole(const struct modbus_plan *plan, uint32_t b);

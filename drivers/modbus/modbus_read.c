@@ -8,6 +8,7 @@
 
 #define PROBES_PER_POLL   4  /* of holes */
 #define PROBES_AFTER_HEAL 32 /* of holes, when another one has come back */
+#define AGAIN_MAX         32
 #define SPLITS_PER_POLL   512
 
 /* Lives in the plan memory of its read list. */
@@ -16,7 +17,7 @@ struct read_run {
     struct modbus_plan plan;
     struct modbus_device *device;
     uint32_t next_block;
-    uint32_t again[MODBUS_PIPELINE_MAX]; /* first halves of blocks that were just split; each took part of a slot */
+    uint32_t again[AGAIN_MAX]; /* halves of blocks that were just split, the next to ask last */
     unsigned again_count;
     unsigned probes, due_probes, splits; /* in this poll */
     bool is_next_wanted;                 /* next_block is to be asked for: decided once, it counts probes */
@@ -75,7 +76,7 @@ read_has_more(struct modbus_run *run)
     struct read_run *rr = (void *)run;
 
     while (!rr->is_next_wanted && rr->next_block < rr->plan.block_count) {
-        rr->is_next_wanted = wants_request(rr, rr->next_block);
+        rr->is_next_wanted = !rr->plan.blocks[rr->next_block].is_taken && wants_request(rr, rr->next_block);
         if (!rr->is_next_wanted)
             rr->next_block++;
     }
@@ -159,6 +160,21 @@ give_registers(struct read_run *rr, const struct modbus_block *block, const uint
     }
 }
 
+/* The second half is the last block: when there is no room it has its turn at the end. The first half's is over, so it
+ * has to find room: there is as much as requests on the way, before halves are put in. */
+static void
+ask_halves(struct read_run *rr, uint32_t first)
+{
+    uint32_t second = rr->plan.block_count - 1;
+
+    if (rr->again_count < AGAIN_MAX - MODBUS_PIPELINE_MAX) {
+        rr->again[rr->again_count++] = second;
+        rr->plan.blocks[second].is_taken = true;
+    }
+    assert(rr->again_count < AGAIN_MAX);
+    rr->again[rr->again_count++] = first;
+}
+
 static void
 read_refused(struct read_run *rr, uint32_t b, unsigned exception)
 {
@@ -176,8 +192,7 @@ read_refused(struct read_run *rr, uint32_t b, unsigned exception)
     if (modbus_plan_refused(&rr->plan, b, exception, next_probe_ms(rr))) {
         rr->splits++;
         nx_count(rr->device->peer.dev, NX_COUNT_SPLITS, 1);
-        assert(rr->again_count < MODBUS_PIPELINE_MAX);
-        rr->again[rr->again_count++] = b;
+        ask_halves(rr, b);
         return;
     }
     fail_refused(rr, modbus_plan_hole(&rr->plan, b));
