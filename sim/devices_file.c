@@ -9,6 +9,10 @@ static const char *const types[] = {[POINT_FLOAT] = "float32", [POINT_TENTH] = "
 static void
 put_connection(struct wbuf *out, const char *host, const struct place *place)
 {
+    if (place->line) {
+        wbuf_printf(out, "    connection: {serial_port: \"%s\", unit_id: %u}\n    tags:\n", place->line, place->unit);
+        return;
+    }
     wbuf_printf(out, "    connection: {host: \"%s\", port: %u, unit_id: %u}\n    tags:\n", host, place->port,
                 place->unit);
 }
@@ -54,6 +58,9 @@ void
 devices_file_load(struct wbuf *out, const char *host, const struct place *places, const struct load *load,
                   const char *poll_interval)
 {
+    static const char *const load_types[] = {"uint16", "float32", "uint32"};
+    const char *type = load_types[load->kind];
+
     wbuf_str(out, "# Simulated load (nexus sim --load). Every tag counts its own reads.\ndevices:\n");
     for (unsigned d = 0; d < load->device_count; d++) {
         wbuf_printf(out, "  - id: load-%05u\n    protocol: modbus-tcp\n    uns_prefix: load/d%05u\n", d, d);
@@ -61,6 +68,6 @@ devices_file_load(struct wbuf *out, const char *host, const struct place *places
         put_connection(out, host, &places[d]);
         for (unsigned t = 0; t < load->tag_count; t++)
             wbuf_printf(out, "      - {id: t%05u, address: \"holding:%u\", data_type: %s}\n", t,
-                        load->is_float ? 2 * t : t, load->is_float ? "float32" : "uint16");
+                        load->kind == LOAD_UINT16 ? t : 2 * t, type);
     }
 }

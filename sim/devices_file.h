@@ -10,6 +10,7 @@
 struct place {
     uint16_t port;
     unsigned unit;
+    const char *line; /* a serial line; NULL: the port */
 };
 
 /* places: one for each device, in order. */
