@@ -1,15 +1,17 @@
-/* What only Modbus does, on the fake host: refused blocks, probes, busy and absent units, pipelining, delays. */
+/* What only Modbus does over TCP, on the fake host: refused blocks, probes, learning, busy and absent units,
+ * pipelining, delays, identifiers. Serial lines are modbus_line_test.c. */
 #include "modbus_driver.h"
 
 #include "base/mem.h"
 #include "base/wbuf.h"
 #include "conformance/fake_host.h"
 #include "modbus_addr.h"
-#include "modbus_codec.h"
+#include "modbus_frame.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -17,7 +19,8 @@
 static struct device {
     int missing;        /* wire address with exception 2, -1: none */
     unsigned exception; /* for every request, 0: none */
-    unsigned requests;
+    unsigned max;       /* registers in one request, more is exception 3 */
+    unsigned requests, tid_offset;
     uint8_t last[MODBUS_ADU_MAX];
 } device;
 
@@ -27,7 +30,7 @@ connect_device(const char *const *pairs)
     static const char *const defaults[] = {"host=plc", NULL};
     struct fake_host *h = fake_host_new(&modbus_tcp_driver, pairs ? pairs : defaults);
 
-    device = (struct device){.missing = -1};
+    device = (struct device){.missing = -1, .max = 125};
     assert_int_equal(fake_host_open(h), NX_OK);
     fake_host_accept(h);
     return h;
@@ -53,16 +56,32 @@ answer_one(struct fake_host *h)
     count = (unsigned)device.last[10] << 8 | device.last[11];
     if (fc <= 4 && device.missing >= (int)start && device.missing < (int)(start + count))
         exception = 2;
-    wbuf_bytes(&w, device.last, 4);
-    wbuf_be16(&w, exception ? 3 : fc == 3 ? 3 + 2 * count : fc == 22 ? 8 : 6);
+    if (fc <= 4 && exception == 0 && count > device.max)
+        exception = 3;
+    wbuf_be16(&w, ((unsigned)device.last[0] << 8 | device.last[1]) + device.tid_offset);
+    wbuf_be16(&w, 0);
+    wbuf_be16(&w, exception             ? 3
+                  : fc == 1             ? 3 + (count + 7) / 8
+                  : fc == 3 || fc == 23 ? 3 + 2 * count
+                  : fc == 22            ? 8
+                                        : 6);
     wbuf_u8(&w, device.last[6]);
     wbuf_u8(&w, exception ? fc | 0x80 : fc);
     if (exception) {
         wbuf_u8(&w, exception);
+    } else if (fc == 1) {
+        wbuf_u8(&w, (count + 7) / 8);
+        for (unsigned i = 0; i < (count + 7) / 8; i++)
+            wbuf_u8(&w, 0x55);
     } else if (fc == 3) {
         wbuf_u8(&w, 2 * count);
         for (unsigned r = start; r < start + count; r++)
             wbuf_be16(&w, r);
+    } else if (fc == 23) { /* reads back what was written, but register 99 keeps its own value */
+        wbuf_u8(&w, 2 * count);
+        wbuf_bytes(&w, device.last + 17, 2 * count);
+        if (start == 99)
+            out[w.len - 1] ^= 1;
     } else {
         wbuf_bytes(&w, device.last + 8, fc == 22 ? 6 : 4);
     }
@@ -89,14 +108,35 @@ addr(struct fake_host *h, const char *text, enum nx_data_type type)
 static struct fake_op *
 read_registers(struct fake_host *h, unsigned n)
 {
-    const void *addrs[200];
+    const void **addrs = mem_calloc(n, sizeof *addrs);
     char text[32];
+    struct fake_op *op;
 
     for (unsigned i = 0; i < n; i++) {
         snprintf(text, sizeof text, "holding:%u", i);
         addrs[i] = addr(h, text, NX_DT_UINT16);
     }
-    return fake_host_read(h, addrs, n);
+    op = fake_host_read(h, addrs, n);
+    free(addrs);
+    return op;
+}
+
+/* The read list once more; returns the requests it took. */
+static unsigned
+poll_again(struct fake_host *h, struct fake_op *op)
+{
+    device.requests = 0;
+    fake_host_read_again(op);
+    answer_all(h);
+    assert_true(op->is_done);
+    return device.requests;
+}
+
+static void
+reconnect(struct fake_host *h)
+{
+    assert_int_equal(fake_host_open(h), NX_OK);
+    fake_host_accept(h);
 }
 
 static void
@@ -159,6 +199,98 @@ hole_is_probed_slowly_and_heals(void **state)
 }
 
 static void
+one_bad_register_among_ten_thousand_costs_one_tag(void **state)
+{
+    struct fake_host *h = connect_device(NULL);
+    struct fake_op *op;
+
+    (void)state;
+    device.missing = 7777;
+    op = read_registers(h, 10000);
+    answer_all(h);
+    assert_int_equal(op->good_count, 9999);
+    assert_int_equal(op->items[7777].err, NX_E_ADDRESS);
+    assert_true(device.requests <= 80 + 2 * 7 + 1);
+    assert_true(poll_again(h, op) <= 81);
+    assert_int_equal(op->good_count, 9999);
+    for (unsigned i = 0; i < 10000; i++)
+        assert_true(i == 7777 || op->items[i].value.u == i);
+    fake_host_free(&h);
+}
+
+static void
+first_poll_after_a_restart_costs_the_minimum(void **state)
+{
+    struct fake_host *h = connect_device(NULL);
+    struct fake_op *op;
+
+    (void)state;
+    device.missing = 20;
+    device.max = 60;
+    op = read_registers(h, 1000);
+    answer_all(h);
+    assert_int_equal(poll_again(h, op), 18);
+    assert_string_equal(fake_host_learned(fake_host_dev(h)), "v1 regs=60-60 bits=0-2000 h20+1:2");
+    fake_host_restart(h);
+    reconnect(h);
+    assert_int_equal(poll_again(h, op), 18); /* 20 and 979 registers in sixties */
+    assert_int_equal(op->good_count, 999);
+    assert_int_equal(op->items[20].err, NX_E_ADDRESS);
+    device.missing = -1;
+    fake_host_advance_ms(h, 59999);
+    assert_int_equal(poll_again(h, op), 18);
+    fake_host_advance_ms(h, 1);
+    assert_int_equal(poll_again(h, op), 19);
+    assert_int_equal(op->good_count, 1000);
+    assert_int_equal(poll_again(h, op), 17);
+    assert_string_equal(fake_host_learned(fake_host_dev(h)), "v1 regs=60-60 bits=0-2000");
+    fake_host_free(&h);
+}
+
+static void
+limits_are_doubted_after_an_hour(void **state)
+{
+    struct fake_host *h = connect_device(NULL);
+    struct fake_op *op;
+
+    (void)state;
+    device.max = 30;
+    op = read_registers(h, 250);
+    answer_all(h);
+    assert_int_equal(op->good_count, 250);
+    assert_int_equal(poll_again(h, op), 9);
+    device.max = 125; /* new firmware */
+    fake_host_advance_ms(h, 3600000);
+    assert_int_equal(poll_again(h, op), 2);
+    assert_int_equal(op->good_count, 250);
+    fake_host_free(&h);
+}
+
+static void
+search_among_all_is_cut_into_polls(void **state)
+{
+    struct fake_host *h = connect_device(NULL);
+    struct fake_op *op;
+
+    (void)state;
+    device.exception = MODBUS_EX_ADDRESS; /* the device refuses everything: its program is not running */
+    op = read_registers(h, 3000);
+    answer_all(h);
+    assert_true(op->is_done && op->err == NX_OK);
+    assert_int_equal(op->set_count, 3000);
+    assert_true(device.requests < 1200);
+    for (unsigned i = 0; i < 10; i++)
+        (void)poll_again(h, op);
+    assert_true(poll_again(h, op) <= 4); /* all are holes now */
+    device.exception = 0;
+    fake_host_advance_ms(h, 60000);
+    (void)poll_again(h, op);
+    assert_int_equal(poll_again(h, op), 24);
+    assert_int_equal(op->good_count, 3000);
+    fake_host_free(&h);
+}
+
+static void
 busy_device_loses_nothing_for_good(void **state)
 {
     struct fake_host *h = connect_device(NULL);
@@ -193,6 +325,287 @@ absent_unit_ends_the_read_but_not_the_link(void **state)
     assert_int_equal(device.requests, 1);
     assert_int_equal(device.last[6], 7);
     assert_true(fake_host_is_up(h));
+    fake_host_free(&h);
+}
+
+/* Two units behind one gateway. */
+static struct fake_op *
+read_unit(struct fake_host *h, struct nx_dev *dev, unsigned n)
+{
+    const void *addrs[100];
+    char text[32];
+
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(text, sizeof text, "holding:%u", i * 200); /* each its own request */
+        addrs[i] = addr(h, text, NX_DT_UINT16);
+    }
+    return fake_host_read_dev(dev, addrs, n);
+}
+
+static void
+units_take_turns_request_by_request(void **state)
+{
+    static const char *const unit2[] = {"host=plc", "unit_id=2", NULL}, *const unit3[] = {"host=plc", "unit_id=3",
+                                                                                          NULL};
+    struct fake_host *h = connect_device(NULL);
+    struct nx_dev *two = fake_host_add_dev(h, unit2), *three = fake_host_add_dev(h, unit3);
+    struct fake_op *a = read_unit(h, fake_host_dev(h), 4), *b = read_unit(h, two, 4), *c = read_unit(h, three, 4);
+    char units[16] = "";
+
+    (void)state;
+    for (unsigned i = 0; answer_one(h); i++)
+        snprintf(units + i, sizeof units - i, "%u", device.last[6]);
+    assert_string_equal(units, "112312312323"); /* the first one had left before the others came */
+    assert_true(a->is_done && b->is_done && c->is_done);
+    assert_int_equal(fake_host_dev_counter(two, NX_COUNT_REQUESTS), 4);
+    fake_host_free(&h);
+}
+
+static void
+absent_unit_does_not_stop_the_others(void **state)
+{
+    static const char *const unit2[] = {"host=plc", "unit_id=2", NULL};
+    struct fake_host *h = connect_device(NULL);
+    struct nx_dev *two = fake_host_add_dev(h, unit2);
+    struct fake_op *a = read_unit(h, fake_host_dev(h), 4), *b = read_unit(h, two, 4);
+
+    (void)state;
+    device.exception = MODBUS_EX_GATEWAY_TARGET;
+    assert_true(answer_one(h));
+    device.exception = 0;
+    answer_all(h);
+    assert_int_equal(a->err, NX_E_OFFLINE);
+    assert_int_equal(b->good_count, 4);
+    assert_int_equal(device.requests, 5);
+    fake_host_free(&h);
+}
+
+static void
+priority_decides_among_reads_and_writes_come_first(void **state)
+{
+    struct fake_host *h = connect_device(NULL);
+    const void *a = addr(h, "hr1", NX_DT_UINT16), *b = addr(h, "hr2", NX_DT_UINT16), *c = addr(h, "hr3", NX_DT_UINT16);
+    char places[8] = "";
+
+    (void)state;
+    (void)read_registers(h, 1);
+    (void)fake_host_read(h, &a, 1);
+    fake_host_set_priority(h, 1);
+    (void)fake_host_read(h, &b, 1);
+    fake_host_set_priority(h, 2);
+    (void)fake_host_read(h, &c, 1);
+    fake_host_set_priority(h, 0);
+    (void)fake_host_write(h, addr(h, "hr4", NX_DT_UINT16), nx_value_uint(1));
+    fake_host_set_priority(h, 1);
+    (void)fake_host_write(h, addr(h, "hr5", NX_DT_UINT16), nx_value_uint(1));
+    for (unsigned i = 0; answer_one(h); i++)
+        snprintf(places + i, sizeof places - i, "%u", device.last[9]);
+    assert_string_equal(places, "054321");
+    fake_host_free(&h);
+}
+
+static void
+waiting_for_a_turn_is_not_alive(void **state)
+{
+    struct fake_host *h = connect_device(NULL);
+    struct fake_op *a = read_registers(h, 1), *b = read_registers(h, 1);
+
+    (void)state;
+    fake_host_advance_ms(h, 500);
+    assert_int_equal(a->alive_count, 1);
+    assert_int_equal(b->alive_count, 0);
+    assert_true(answer_one(h));
+    assert_int_equal(b->alive_count, 1);
+    assert_int_equal(b->alive_ms, 500);
+    answer_all(h);
+    fake_host_free(&h);
+}
+
+static void
+write_with_read_back(void **state)
+{
+    static const char *const pairs[] = {"write_function=read_write", NULL};
+    struct nx_settings settings = {modbus_tag_params, pairs};
+    struct nx_addr_spec spec = {.address = "hr7", .data_type = NX_DT_UINT32, .settings = &settings};
+    struct fake_host *h = connect_device(NULL);
+    struct fake_op *op = fake_host_write(h, fake_host_addr(h, &spec), nx_value_uint(0x01020304));
+
+    (void)state;
+    answer_all(h);
+    assert_int_equal(op->err, NX_OK);
+    assert_memory_equal(device.last + 7, "\x17\0\7\0\2\0\7\0\2\4\1\2\3\4", 14);
+    spec.address = "hr99";
+    op = fake_host_write(h, fake_host_addr(h, &spec), nx_value_uint(5));
+    answer_all(h);
+    assert_int_equal(op->err, NX_E_DEVICE);
+    assert_non_null(strstr(op->why, "reads back differently"));
+    fake_host_free(&h);
+}
+
+static void
+wrong_digits_are_a_reason(void **state)
+{
+    static const char *const pairs[] = {"encoding=bcd", NULL};
+    struct nx_settings settings = {modbus_tag_params, pairs};
+    struct nx_addr_spec spec = {.address = "hr4660", .data_type = NX_DT_UINT16, .settings = &settings};
+    struct fake_host *h = connect_device(NULL);
+    const void *addrs[2] = {fake_host_addr(h, &spec)};
+    struct fake_op *op;
+
+    (void)state;
+    spec.address = "hr4666"; /* 123A */
+    addrs[1] = fake_host_addr(h, &spec);
+    op = fake_host_read(h, addrs, 2);
+    answer_all(h);
+    assert_int_equal(op->items[0].value.u, 1234);
+    assert_int_equal(op->items[1].err, NX_E_VALUE);
+    assert_non_null(strstr(op->items[1].why, "no decimal digit"));
+    fake_host_free(&h);
+}
+
+/* A reply that comes twice, as some routers make it, is dropped each time and harms nothing. */
+static void
+duplicate_replies_are_dropped(void **state)
+{
+    struct fake_host *h = connect_device(NULL);
+    uint8_t twice[22] = {0, 0, 0, 0, 0, 5, 1, 3, 2, 0, 42};
+
+    (void)state;
+    for (unsigned i = 1; i <= 20; i++) {
+        struct fake_op *op = read_registers(h, 1);
+        twice[1] = fake_host_written(h).p[1];
+        memcpy(twice + 11, twice, 11);
+        fake_host_take(h, 12);
+        fake_host_feed(h, slice(twice, 22));
+        fake_host_feed(h, slice(twice, 11));
+        assert_true(op->is_done && op->good_count == 1);
+        assert_int_equal(fake_host_counter(h, NX_COUNT_STALE_REPLIES), 2 * i);
+    }
+    assert_true(fake_host_is_up(h));
+    fake_host_free(&h);
+}
+
+static void
+gateway_with_its_own_identifiers_needs_the_quirk(void **state)
+{
+    static const char *const quirk[] = {"host=gw", "tid_agnostic=true", NULL};
+    static const char *const wrong[] = {"host=gw", "tid_agnostic=true", "pipeline=2", NULL};
+    struct fake_host *h = connect_device(NULL);
+    struct fake_op *op = read_registers(h, 5);
+
+    (void)state;
+    device.tid_offset = 1;
+    answer_all(h);
+    assert_false(op->is_done);
+    for (unsigned i = 0; i < 2; i++) {
+        fake_host_cancel(op, NX_E_TIMEOUT);
+        op = read_registers(h, 5);
+        answer_all(h);
+    }
+    assert_true(op->is_done && fake_host_downs(h) == 1);
+    fake_host_free(&h);
+
+    h = connect_device(quirk);
+    device.tid_offset = 1;
+    op = read_registers(h, 5);
+    answer_all(h);
+    assert_int_equal(op->good_count, 5);
+    fake_host_free(&h);
+
+    h = fake_host_new(&modbus_tcp_driver, wrong);
+    assert_int_equal(fake_host_open(h), NX_E_CONFIG);
+    fake_host_free(&h);
+}
+
+/* The device that stays one reply behind for ever after a timeout: the late one must not be the next one's. */
+static void
+late_reply_is_waited_for_when_identifiers_do_not_count(void **state)
+{
+    static const char *const quirk[] = {"host=gw", "tid_agnostic=true", NULL};
+    static const uint8_t late[] = {9, 9, 0, 0, 0, 5, 1, 3, 2, 0, 111};
+    struct fake_host *h = connect_device(quirk);
+    struct fake_op *first = read_registers(h, 1), *second;
+
+    (void)state;
+    fake_host_take(h, 12);
+    fake_host_advance_ms(h, 1000);
+    fake_host_cancel(first, NX_E_TIMEOUT);
+    second = read_registers(h, 1);
+    assert_int_equal(fake_host_written(h).len, 0);
+    fake_host_advance_ms(h, 900);
+    assert_int_equal(fake_host_written(h).len, 0);
+    fake_host_feed(h, slice(late, sizeof late));
+    assert_int_equal(fake_host_written(h).len, 12);
+    assert_int_equal(fake_host_counter(h, NX_COUNT_STALE_REPLIES), 1);
+    answer_all(h);
+    assert_int_equal(second->items[0].value.u, 0);
+
+    first = read_registers(h, 1); /* and when it never comes, the wait ends */
+    fake_host_take(h, 12);
+    fake_host_advance_ms(h, 1000);
+    fake_host_cancel(first, NX_E_TIMEOUT);
+    second = read_registers(h, 1);
+    fake_host_advance_ms(h, 1000);
+    answer_all(h);
+    assert_int_equal(second->good_count, 1);
+    fake_host_free(&h);
+}
+
+static void
+plan_is_explained(void **state)
+{
+    struct fake_host *h = connect_device(NULL);
+    const void *addrs[] = {addr(h, "hr0", NX_DT_UINT16), addr(h, "hr10", NX_DT_FLOAT32), addr(h, "coil:3", NX_DT_BOOL),
+                           addr(h, "hr20", NX_DT_UINT16)};
+    struct fake_op *op = fake_host_read_list(fake_host_dev(h), addrs, 4);
+    struct fake_plan *plan = fake_host_explain(op);
+
+    (void)state;
+    assert_int_equal(plan->count, 2);
+    assert_string_equal(plan->requests[0].text, "read coil 3");
+    assert_string_equal(plan->requests[1].text, "read holding 0-20");
+    assert_int_equal(plan->requests[1].bytes_out, 12);
+    assert_int_equal(plan->requests[1].bytes_in, 9 + 42);
+    assert_int_equal(plan->requests[1].gap_bytes, 2 * (9 + 8));
+    assert_int_equal(plan->requests[1].item_count, 3);
+    device.missing = 20;
+    fake_host_read_again(op);
+    while (!op->is_done && answer_one(h))
+        ;
+    plan = fake_host_explain(op);
+    assert_int_equal(plan->count, 3);
+    assert_null(plan->requests[1].hole);
+    assert_string_equal(plan->requests[2].hole, "exception 2, illegal data address");
+    fake_host_free(&h);
+}
+
+static void
+line_bytes_are_explained(void **state)
+{
+    static const uint8_t out[] = {0, 7, 0, 0, 0, 6, 1, 3, 0, 10, 0, 3};
+    static const uint8_t in[] = {0, 7, 0, 0, 0, 9, 1, 3, 6, 0, 42, 0x40, 0x49, 0x0F, 0xDB},
+                         refused[] = {0, 7, 0, 0, 0, 3, 1, 0x83, 2};
+    struct fake_host *h = connect_device(NULL);
+    const struct nx_settings *s = fake_host_settings(fake_host_dev(h));
+    struct nx_exchange x = {out, in, sizeof out, sizeof in, s};
+    char text[120];
+
+    (void)state;
+    assert_true(modbus_tcp_driver.dissect(&x, NULL, text, sizeof text));
+    assert_string_equal(text, "unit 1 read holding 10-12: 6 bytes");
+    assert_true(modbus_tcp_driver.dissect(&x, addr(h, "hr10", NX_DT_UINT16), text, sizeof text));
+    assert_string_equal(text, "00 2A = 42");
+    assert_true(modbus_tcp_driver.dissect(&x, addr(h, "hr11", NX_DT_FLOAT32), text, sizeof text));
+    assert_non_null(strstr(text, "40 49 0F DB = 3.14159"));
+    assert_false(modbus_tcp_driver.dissect(&x, addr(h, "hr12", NX_DT_FLOAT32), text, sizeof text));
+    assert_false(modbus_tcp_driver.dissect(&x, addr(h, "ir10", NX_DT_UINT16), text, sizeof text));
+    x.in_len = 0;
+    assert_true(modbus_tcp_driver.dissect(&x, NULL, text, sizeof text));
+    assert_string_equal(text, "unit 1 read holding 10-12: no answer to it here");
+    x.in = refused;
+    x.in_len = sizeof refused;
+    assert_true(modbus_tcp_driver.dissect(&x, addr(h, "hr10", NX_DT_UINT16), text, sizeof text));
+    assert_string_equal(text, "refused: exception 2, illegal data address");
     fake_host_free(&h);
 }
 
@@ -334,7 +747,22 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(missing_register_is_one_bad_tag),
         cmocka_unit_test(hole_is_probed_slowly_and_heals),
+        cmocka_unit_test(one_bad_register_among_ten_thousand_costs_one_tag),
+        cmocka_unit_test(first_poll_after_a_restart_costs_the_minimum),
+        cmocka_unit_test(limits_are_doubted_after_an_hour),
+        cmocka_unit_test(search_among_all_is_cut_into_polls),
         cmocka_unit_test(busy_device_loses_nothing_for_good),
+        cmocka_unit_test(units_take_turns_request_by_request),
+        cmocka_unit_test(absent_unit_does_not_stop_the_others),
+        cmocka_unit_test(priority_decides_among_reads_and_writes_come_first),
+        cmocka_unit_test(waiting_for_a_turn_is_not_alive),
+        cmocka_unit_test(write_with_read_back),
+        cmocka_unit_test(wrong_digits_are_a_reason),
+        cmocka_unit_test(duplicate_replies_are_dropped),
+        cmocka_unit_test(gateway_with_its_own_identifiers_needs_the_quirk),
+        cmocka_unit_test(late_reply_is_waited_for_when_identifiers_do_not_count),
+        cmocka_unit_test(plan_is_explained),
+        cmocka_unit_test(line_bytes_are_explained),
         cmocka_unit_test(absent_unit_ends_the_read_but_not_the_link),
         cmocka_unit_test(pipeline_keeps_its_bound),
         cmocka_unit_test(one_in_flight_by_default_and_writes_first),
