@@ -5,12 +5,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-const char control_help[] = "commands with --control, one line each:\n"
-                            "  fault NAME [VALUE]    any of the faults; a kind or a switch also with off; none clears all\n"
-                            "  drawn                 tells how many replies suffered what\n"
-                            "  requests              tells how many requests came\n"
-                            "  drop                  resets every TCP connection\n"
-                            "  unplug, plug          the serial line is pulled out, and is back\n";
+const char control_help[] =
+    "commands with --control, one line each:\n"
+    "  fault NAME [VALUE]    any of the faults; a kind or a switch also with off; none clears all\n"
+    "  drawn                 tells how many replies suffered what\n"
+    "  requests              tells how many requests came\n"
+    "  drop                  resets every TCP connection\n"
+    "  unplug, plug          the serial line is pulled out, and is back\n";
 
 static bool
 do_fault(struct control *c, char *name, char *value, struct wbuf *answer)
@@ -81,7 +82,7 @@ static const struct {
     const char *verb;
     bool (*run)(struct control *c, char *name, char *value, struct wbuf *answer);
 } commands[] = {
-    {"fault", do_fault}, {"drawn", do_drawn}, {"requests", do_requests},
+    {"fault", do_fault}, {"drawn", do_drawn},   {"requests", do_requests},
     {"drop", do_drop},   {"unplug", do_unplug}, {"plug", do_plug},
 };
 
@@ -90,7 +91,8 @@ control_line(struct control *c, char *line, struct wbuf *answer)
 {
     struct wbuf more = wbuf_init(0);
     char *rest = NULL, *verb = strtok_r(line, " \t\r\n", &rest);
-    char *name = verb ? strtok_r(NULL, " \t\r\n", &rest) : NULL, *value = name ? strtok_r(NULL, " \t\r\n", &rest) : NULL;
+    char *name = verb ? strtok_r(NULL, " \t\r\n", &rest) : NULL,
+         *value = name ? strtok_r(NULL, " \t\r\n", &rest) : NULL;
     bool is_done = false;
 
     for (size_t i = 0; verb && i < MEM_COUNT(commands); i++)

@@ -11,9 +11,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define IN_CAP       1024u
-#define SILENCE_MS   50 /* no gap inside a request is so long */
-#define BAUD_DEFAULT 9600u
+#define IN_CAP     1024u
+#define SILENCE_MS 50 /* no gap inside a request is so long */
 
 /* Handles cannot be used again before libuv has closed them, so each plugging makes a new one. */
 struct plug {
@@ -84,7 +83,7 @@ static bool
 open_device(struct plug *p, const struct line_conf *conf)
 {
     p->fd = open(conf->path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (p->fd < 0 || !set_raw(p->fd, conf->baud ? conf->baud : BAUD_DEFAULT))
+    if (p->fd < 0 || !set_raw(p->fd, conf->baud ? conf->baud : LINE_BAUD))
         return complain("cannot open", conf->path);
     return true;
 }

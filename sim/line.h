@@ -9,6 +9,8 @@
 
 #include <uv.h>
 
+#define LINE_BAUD 9600u /* unless said otherwise */
+
 struct line;
 struct line_conf {
     const char *path; /* a serial line; or, with is_pty, the symbolic link to make */
@@ -19,8 +21,8 @@ struct line_conf {
 
 /* NULL with the reason printed when it cannot. conf is copied; what it points to stays. */
 struct line *line_open(uv_loop_t *loop, const struct line_conf *conf);
-/* As when an adapter is pulled: who has the line open sees it hang up, and the path is gone. line_plug() brings it back.
- * Both false when it cannot be. */
+/* As when an adapter is pulled: who has the line open sees it hang up, and the path is gone. line_plug() brings it
+ * back. Both false when it cannot be. */
 bool line_unplug(struct line *l);
 bool line_plug(struct line *l);
 uint64_t line_requests(const struct line *l);

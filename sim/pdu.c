@@ -4,12 +4,12 @@
 
 #include <string.h>
 
-#define READ_MAX        125u
-#define READ_BITS_MAX   2000u
-#define WRITE_MAX       123u
-#define WRITE_BITS_MAX  1968u
-#define EXCHANGE_MAX    121u /* written by function 23 */
-#define REGS_TO_BITS    16u
+#define READ_MAX       125u
+#define READ_BITS_MAX  2000u
+#define WRITE_MAX      123u
+#define WRITE_BITS_MAX 1968u
+#define EXCHANGE_MAX   121u /* written by function 23 */
+#define REGS_TO_BITS   16u
 
 /* A request PDU and room for the reply PDU. Handlers return its length, or an exception as a negative number. */
 struct call {

@@ -1,5 +1,5 @@
-/* pdu.h -- what a Modbus device answers (Modbus Application Protocol 1.1b3, 6). Functions 1-6, 15, 16, 22, 23. Shares no
- * code with drivers/. One thread. */
+/* pdu.h -- what a Modbus device answers (Modbus Application Protocol 1.1b3, 6). Functions 1-6, 15, 16, 22, 23. Shares
+ * no code with drivers/. One thread. */
 #ifndef SIM_PDU_H
 #define SIM_PDU_H
 

@@ -26,7 +26,7 @@ struct replies {
     unsigned baud; /* 0: as fast as it goes. One character is 11 bits, and 3.5 of them are silence between frames */
     struct reply *head;
     unsigned waiting;
-    uint64_t last_due_ms;                 /* of those that nothing made late */
+    uint64_t last_due_ms;                /* of those that nothing made late */
     uint8_t previous[STATION_FRAME_MAX]; /* for stale ones */
     size_t previous_len;
     bool is_closing;

@@ -208,7 +208,7 @@ the_gateway_reads_the_plant(void **state)
 
     (void)state;
     for (unsigned i = 0; i < PLANT_DEVICES; i++)
-        places[i] = (struct place){(uint16_t)(5020 + i), 1, NULL};
+        places[i] = (struct place){.port = (uint16_t)(5020 + i), .unit = 1};
     devices_file_plant(&file, "127.0.0.1", places);
     t = read_back(&file);
     assert_int_equal(t.bad, 0);
@@ -220,7 +220,9 @@ the_gateway_reads_the_plant(void **state)
 static void
 the_gateway_reads_the_load(void **state)
 {
-    struct place places[3] = {{1, 1, NULL}, {1, 2, NULL}, {1, 3, NULL}};
+    struct place places[3] = {{.port = 1, .unit = 1},
+                              {.port = 1, .unit = 2, .is_rtu = true},
+                              {.line = "/dev/ttyS9", .unit = 3, .baud = 9600}};
     struct wbuf file = wbuf_init(0);
     struct load load;
     struct tally t;
