@@ -4,7 +4,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "sim/control.h"
 #include "sim/devices_file.h"
+#include "sim/line.h"
 #include "sim/load.h"
 #include "sim/plant.h"
 #include "sim/s7_sim.h"
@@ -15,18 +17,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define STEP_MS       100
 #define LOAD_MAX      20000
 #define LOAD_TAGS_MAX 32768
+#define MOVE_BY       10 /* registers, on SIGUSR1 */
+#define COMMAND_MAX   1024
 
 enum { EXIT_USAGE = 2 };
 
 struct options {
     const char *host, *devices_file, *interval;
-    unsigned port, load, tags;
+    const char *line; /* serial line or pty instead of TCP */
+    unsigned port, load, tags, baud;
     uint64_t seed;
-    bool is_float, is_one_port;
+    enum load_kind kind;
+    enum framing framing;
+    bool is_one_port, is_pty, is_controlled;
     struct faults faults;
 };
 
@@ -34,12 +42,18 @@ struct sim {
     struct options opt;
     uv_loop_t loop;
     uv_timer_t clock;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
+    uv_poll_t input; /* commands */
     struct plant plant;
     struct load load;
     struct server **servers;
+    struct line *line;
     struct place *places;
     unsigned server_count, device_count;
+    struct control control;
+    char command[COMMAND_MAX];
+    size_t command_len;
+    bool has_input;
     uint64_t last_ns;
 };
 
@@ -54,17 +68,17 @@ static const char help[] =
     "benchmarks (instead of the plant; 247 devices on a port, by unit id; each tag counts its reads):\n"
     "  --load DEVICES        number of devices\n"
     "  --tags N              tags of each (10)\n"
-    "  --type T              uint16 or float32 (uint16)\n"
+    "  --type T              uint16, float32, or proof: a uint32 of address << 16 | unit << 8 | reads % 256 (uint16)\n"
     "  --interval D          poll_interval in the devices file (1s)\n"
-    "faults:\n"
-    "  --delay-ms MS         before every reply\n"
-    "  --split               replies leave byte by byte\n"
-    "  --exception REG       exception 2 for every request that touches this wire address\n"
-    "  --refuse              closes connections at once\n"
-    "  --mute                never replies\n"
-    "  --garbage             random bytes instead of replies\n"
-    "  --wrong-tid           replies carry another transaction identifier\n"
-    "Siemens S7 CPUs instead: nexus sim --s7-help\n";
+    "RTU instead of Modbus TCP (several devices on a line have the unit ids 1, 2, ...):\n"
+    "  --framing F           tcp, or rtu: RTU frames over TCP (tcp)\n"
+    "  --rtu PATH            on a serial line\n"
+    "  --pty PATH            on a pseudo terminal; PATH becomes a symbolic link to it\n"
+    "  --baud N              of the line (9600); a pty given a speed keeps its pace\n"
+    "  --control             takes the commands below on standard input\n"
+    "SIGUSR1 moves the registers up by 10, and back.\n"
+    "Siemens S7 CPUs instead: nexus sim --s7-help\n"
+    "faults:\n";
 
 enum {
     O_HOST = 256,
@@ -76,14 +90,13 @@ enum {
     O_TAGS,
     O_TYPE,
     O_INTERVAL,
-    O_DELAY,
-    O_SPLIT,
-    O_EXCEPTION,
-    O_REFUSE,
-    O_MUTE,
-    O_GARBAGE,
-    O_WRONG_TID,
-    O_HELP
+    O_FRAMING,
+    O_RTU,
+    O_PTY,
+    O_BAUD,
+    O_CONTROL,
+    O_HELP,
+    O_FAULT /* the first of faults_describe() */
 };
 
 static const struct option long_options[] = {
@@ -96,16 +109,16 @@ static const struct option long_options[] = {
     {"tags", required_argument, NULL, O_TAGS},
     {"type", required_argument, NULL, O_TYPE},
     {"interval", required_argument, NULL, O_INTERVAL},
-    {"delay-ms", required_argument, NULL, O_DELAY},
-    {"split", no_argument, NULL, O_SPLIT},
-    {"exception", required_argument, NULL, O_EXCEPTION},
-    {"refuse", no_argument, NULL, O_REFUSE},
-    {"mute", no_argument, NULL, O_MUTE},
-    {"garbage", no_argument, NULL, O_GARBAGE},
-    {"wrong-tid", no_argument, NULL, O_WRONG_TID},
+    {"framing", required_argument, NULL, O_FRAMING},
+    {"rtu", required_argument, NULL, O_RTU},
+    {"pty", required_argument, NULL, O_PTY},
+    {"baud", required_argument, NULL, O_BAUD},
+    {"control", no_argument, NULL, O_CONTROL},
     {"help", no_argument, NULL, O_HELP},
-    {NULL, 0, NULL, 0},
 };
+
+#define OWN_OPTIONS   MEM_COUNT(long_options)
+#define FAULT_OPTIONS 64u
 
 /* --- options --- */
 
@@ -123,21 +136,69 @@ read_number(const char *text, uint64_t max, unsigned *out)
 }
 
 static bool
-read_type(const char *text, bool *is_float)
+read_choice(const char *option, const char *text, const char *const *choices, unsigned n, unsigned *out)
 {
-    *is_float = strcmp(text, "float32") == 0;
-    if (!*is_float && strcmp(text, "uint16") != 0) {
-        fprintf(stderr, "nexus sim: --type must be uint16 or float32\n");
+    for (*out = 0; *out < n; ++*out)
+        if (strcmp(text, choices[*out]) == 0)
+            return true;
+    fprintf(stderr, "nexus sim: %s cannot be '%s'\n", option, text);
+    return false;
+}
+
+static bool
+read_type(const char *text, enum load_kind *kind)
+{
+    static const char *const names[] = {[LOAD_UINT16] = "uint16", [LOAD_FLOAT32] = "float32", [LOAD_PROOF] = "proof"};
+    unsigned n;
+
+    if (!read_choice("--type", text, names, MEM_COUNT(names), &n))
         return false;
-    }
+    *kind = (enum load_kind)n;
     return true;
+}
+
+static bool
+read_framing(const char *text, enum framing *framing)
+{
+    static const char *const names[] = {[FRAMING_TCP] = "tcp", [FRAMING_RTU] = "rtu"};
+    unsigned n;
+
+    if (!read_choice("--framing", text, names, MEM_COUNT(names), &n))
+        return false;
+    *framing = (enum framing)n;
+    return true;
+}
+
+static bool
+read_fault(struct faults *f, unsigned i, const char *text)
+{
+    const char *name, *argument, *about;
+
+    if (!faults_describe(i, &name, &argument, &about))
+        return false;
+    if (faults_set(f, name, text))
+        return true;
+    fprintf(stderr, "nexus sim: --%s cannot be '%s'\n", name, text ? text : "");
+    return false;
+}
+
+static void
+print_help(FILE *out)
+{
+    const char *name, *argument, *about;
+
+    fputs(help, out);
+    for (unsigned i = 0; faults_describe(i, &name, &argument, &about); i++) {
+        int n = fprintf(out, "  --%s %s", name, argument ? argument : "");
+
+        fprintf(out, "%*s%s\n", n < 24 ? 24 - n : 1, "", about);
+    }
+    fputs(control_help, out);
 }
 
 static bool
 read_option(struct options *o, int key, const char *text)
 {
-    unsigned n = 0;
-
     switch (key) {
     case O_HOST:
         o->host = text;
@@ -157,48 +218,55 @@ read_option(struct options *o, int key, const char *text)
     case O_TAGS:
         return read_number(text, LOAD_TAGS_MAX, &o->tags);
     case O_TYPE:
-        return read_type(text, &o->is_float);
+        return read_type(text, &o->kind);
     case O_INTERVAL:
         o->interval = text;
         return true;
-    case O_DELAY:
-        return read_number(text, 3600000, &o->faults.delay_ms);
-    case O_SPLIT:
-        o->faults.is_split = true;
+    case O_FRAMING:
+        return read_framing(text, &o->framing);
+    case O_RTU:
+    case O_PTY:
+        o->line = text;
+        o->is_pty = key == O_PTY;
         return true;
-    case O_EXCEPTION:
-        if (!read_number(text, UINT16_MAX, &n))
-            return false;
-        o->faults.exception_reg = (int)n;
-        return true;
-    case O_REFUSE:
-        o->faults.is_refusing = true;
-        return true;
-    case O_MUTE:
-        o->faults.is_mute = true;
-        return true;
-    case O_GARBAGE:
-        o->faults.is_garbage = true;
-        return true;
-    case O_WRONG_TID:
-        o->faults.is_wrong_tid = true;
+    case O_BAUD:
+        return read_number(text, 4000000, &o->baud);
+    case O_CONTROL:
+        o->is_controlled = true;
         return true;
     default:
-        return false;
+        return key >= O_FAULT && read_fault(&o->faults, (unsigned)(key - O_FAULT), text);
     }
+}
+
+/* The options of sim.c and one for each fault. */
+static void
+list_options(struct option all[OWN_OPTIONS + FAULT_OPTIONS])
+{
+    const char *name, *argument, *about;
+    unsigned i;
+
+    memset(all, 0, (OWN_OPTIONS + FAULT_OPTIONS) * sizeof *all);
+    memcpy(all, long_options, sizeof long_options);
+    for (i = 0; faults_describe(i, &name, &argument, &about); i++)
+        all[OWN_OPTIONS + i] =
+            (struct option){name, argument ? required_argument : no_argument, NULL, O_FAULT + (int)i};
 }
 
 /* -1: go on; else the exit code. */
 static int
 read_options(struct options *o, int argc, char **argv)
 {
+    struct option all[OWN_OPTIONS + FAULT_OPTIONS];
     int key;
 
-    *o = (struct options){.host = "127.0.0.1", .tags = 10, .interval = "1s", .seed = 1, .faults.exception_reg = -1};
+    *o = (struct options){.host = "127.0.0.1", .tags = 10, .interval = "1s", .seed = 1};
+    faults_init(&o->faults, o->seed);
+    list_options(all);
     optind = 0;
-    while ((key = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+    while ((key = getopt_long(argc, argv, "", all, NULL)) != -1) {
         if (key == O_HELP) {
-            fputs(help, stdout);
+            print_help(stdout);
             return EXIT_SUCCESS;
         }
         if (!read_option(o, key, optarg)) {
@@ -206,23 +274,31 @@ read_options(struct options *o, int argc, char **argv)
             return EXIT_USAGE;
         }
     }
-    if (optind < argc || o->tags == 0) {
-        fputs(help, stderr);
+    if (optind < argc || o->tags == 0 || (o->line && o->load > LOAD_UNITS_PER_PORT)) {
+        print_help(stderr);
         return EXIT_USAGE;
     }
+    o->faults.seed = o->seed ? o->seed : 1;
     return -1;
 }
 
 /* --- servers --- */
+
+static struct station
+station_of(struct sim *sim, struct memory *memories, unsigned count)
+{
+    return (struct station){.framing = sim->opt.line ? FRAMING_RTU : sim->opt.framing,
+                            .memories = memories,
+                            .memory_count = count,
+                            .faults = &sim->opt.faults};
+}
 
 static bool
 open_server(struct sim *sim, struct memory *memories, unsigned count, unsigned *port)
 {
     struct server_conf conf = {.host = sim->opt.host,
                                .port = (uint16_t)*port,
-                               .memories = memories,
-                               .memory_count = count,
-                               .faults = &sim->opt.faults};
+                               .station = station_of(sim, memories, count)};
     int why;
     struct server *s = server_open(&sim->loop, &conf, &why);
 
@@ -232,13 +308,30 @@ open_server(struct sim *sim, struct memory *memories, unsigned count, unsigned *
     }
     sim->servers[sim->server_count++] = s;
     for (unsigned i = 0; i < count; i++)
-        sim->places[sim->device_count++] = (struct place){server_port(s), i + 1};
+        sim->places[sim->device_count++] =
+            (struct place){.port = server_port(s), .unit = i + 1, .is_rtu = sim->opt.framing == FRAMING_RTU};
     if (*port != 0)
         ++*port;
     return true;
 }
 
-/* Groups of `each` memories share a port. */
+static bool
+open_line(struct sim *sim, struct memory *memories, unsigned count)
+{
+    const struct options *o = &sim->opt;
+    struct line_conf conf = {.path = o->line,
+                             .is_pty = o->is_pty,
+                             .baud = o->baud,
+                             .station = station_of(sim, memories, count)};
+
+    sim->line = line_open(&sim->loop, &conf);
+    for (unsigned i = 0; i < count; i++)
+        sim->places[sim->device_count++] =
+            (struct place){.line = o->line, .unit = i + 1, .baud = o->baud ? o->baud : LINE_BAUD};
+    return sim->line != NULL;
+}
+
+/* Groups of `each` memories share a port; all share a line. */
 static bool
 open_servers(struct sim *sim, struct memory *memories, unsigned count, unsigned each)
 {
@@ -246,6 +339,8 @@ open_servers(struct sim *sim, struct memory *memories, unsigned count, unsigned 
 
     sim->servers = mem_calloc(count / each + 1, sizeof(struct server *));
     sim->places = mem_calloc(count, sizeof *sim->places);
+    if (sim->opt.line)
+        return open_line(sim, memories, count);
     for (unsigned at = 0; at < count; at += each)
         if (!open_server(sim, memories + at, count - at < each ? count - at : each, &port))
             return false;
@@ -287,22 +382,77 @@ stop(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->server_count; i++)
         server_close(&sim->servers[i]);
+    line_close(&sim->line);
     uv_close((uv_handle_t *)&sim->clock, NULL);
     for (unsigned i = 0; i < MEM_COUNT(sim->signals); i++)
         uv_close((uv_handle_t *)&sim->signals[i], NULL);
+    if (sim->has_input)
+        uv_close((uv_handle_t *)&sim->input, NULL);
+    sim->has_input = false;
 }
 
 static void
 on_signal(uv_signal_t *handle, int signum)
 {
-    (void)signum;
-    stop(handle->data);
+    struct sim *sim = handle->data;
+
+    if (signum == SIGUSR1)
+        sim->opt.faults.move = sim->opt.faults.move ? 0 : MOVE_BY;
+    else
+        stop(sim);
+}
+
+static void
+obey(struct sim *sim, char *line)
+{
+    struct wbuf answer = wbuf_init(0);
+
+    control_line(&sim->control, line, &answer);
+    fputs(wbuf_cstr(&answer), stdout);
+    fflush(stdout);
+    wbuf_free(&answer);
+}
+
+static void
+on_input(uv_poll_t *poll, int status, int events)
+{
+    struct sim *sim = poll->data;
+    size_t room = sizeof sim->command - 1 - sim->command_len;
+    ssize_t n = status < 0 ? 0 : read(STDIN_FILENO, sim->command + sim->command_len, room);
+    char *end;
+
+    (void)events;
+    if (n <= 0) {
+        uv_poll_stop(poll);
+        return;
+    }
+    sim->command_len += (size_t)n;
+    sim->command[sim->command_len] = '\0';
+    while ((end = strchr(sim->command, '\n')) != NULL) {
+        *end = '\0';
+        obey(sim, sim->command);
+        sim->command_len -= (size_t)(end + 1 - sim->command);
+        memmove(sim->command, end + 1, sim->command_len + 1);
+    }
+    if (sim->command_len == sizeof sim->command - 1) /* no command is so long */
+        sim->command_len = 0;
+}
+
+static void
+start_control(struct sim *sim)
+{
+    sim->control = (struct control){&sim->opt.faults, sim->servers, sim->server_count, sim->line};
+    if (!sim->opt.is_controlled || uv_poll_init(&sim->loop, &sim->input, STDIN_FILENO) != 0)
+        return;
+    sim->has_input = true;
+    sim->input.data = sim;
+    uv_poll_start(&sim->input, UV_READABLE, on_input);
 }
 
 static void
 start_handles(struct sim *sim)
 {
-    static const int signums[] = {SIGINT, SIGTERM};
+    static const int signums[] = {SIGINT, SIGTERM, SIGUSR1};
 
     uv_timer_init(&sim->loop, &sim->clock);
     sim->clock.data = sim;
@@ -313,6 +463,20 @@ start_handles(struct sim *sim)
     }
 }
 
+static void
+say_where(const struct sim *sim)
+{
+    const struct options *o = &sim->opt;
+
+    printf("simulating %u devices, %u tags on ", sim->device_count,
+           o->load > 0 ? o->load * o->tags : plant_point_count);
+    if (o->line)
+        printf("%s\n", o->line);
+    else
+        printf("%s, ports %u to %u\n", o->host, sim->places[0].port, sim->places[sim->device_count - 1].port);
+    fflush(stdout);
+}
+
 static bool
 start(struct sim *sim)
 {
@@ -320,7 +484,7 @@ start(struct sim *sim)
 
     start_handles(sim);
     if (o->load > 0) {
-        load_init(&sim->load, o->load, o->tags, o->is_float);
+        load_init(&sim->load, o->load, o->tags, o->kind);
         if (!open_servers(sim, sim->load.memories, o->load, LOAD_UNITS_PER_PORT))
             return false;
     } else {
@@ -332,10 +496,8 @@ start(struct sim *sim)
     }
     if (o->devices_file && !write_devices_file(sim))
         return false;
-    printf("simulating %u devices, %u tags on %s, ports %u to %u\n", sim->device_count,
-           o->load > 0 ? o->load * o->tags : plant_point_count, o->host, sim->places[0].port,
-           sim->places[sim->device_count - 1].port);
-    fflush(stdout);
+    start_control(sim);
+    say_where(sim);
     return true;
 }
 
