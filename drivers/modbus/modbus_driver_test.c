@@ -587,6 +587,7 @@ line_bytes_are_explained(void **state)
                          refused[] = {0, 7, 0, 0, 0, 3, 1, 0x83, 2};
     struct fake_host *h = connect_device(NULL);
     const struct nx_settings *s = fake_host_settings(fake_host_dev(h));
+    static const char *const unit2[] = {"host=plc", "unit_id=2", NULL};
     struct nx_exchange x = {out, in, sizeof out, sizeof in, s};
     char text[120];
 
@@ -599,6 +600,9 @@ line_bytes_are_explained(void **state)
     assert_non_null(strstr(text, "40 49 0F DB = 3.14159"));
     assert_false(modbus_tcp_driver.dissect(&x, addr(h, "hr12", NX_DT_FLOAT32), text, sizeof text));
     assert_false(modbus_tcp_driver.dissect(&x, addr(h, "ir10", NX_DT_UINT16), text, sizeof text));
+    x.settings = fake_host_settings(fake_host_add_dev(h, unit2)); /* the same register of another unit on the link */
+    assert_false(modbus_tcp_driver.dissect(&x, addr(h, "hr10", NX_DT_UINT16), text, sizeof text));
+    x.settings = s;
     x.in_len = 0;
     assert_true(modbus_tcp_driver.dissect(&x, NULL, text, sizeof text));
     assert_string_equal(text, "unit 1 read holding 10-12: no answer to it here");

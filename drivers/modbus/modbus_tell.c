@@ -209,7 +209,7 @@ modbus_dissect(enum modbus_framing framing, bool has_no_tid, const struct nx_exc
     if (!addr)
         tell_exchange(&rq, is_answered ? &reply : NULL, &w);
     else
-        is_told = is_answered && tell_address(&rq, &reply, addr, &w);
+        is_told = is_answered && rq.unit == modbus_unit_of(x->settings) && tell_address(&rq, &reply, addr, &w);
     snprintf(text, cap, "%.*s", (int)w.len, (const char *)room);
     return is_told;
 }
