@@ -81,6 +81,15 @@ end_all(struct modbus_link *ln, enum nx_err err, const struct nx_note *why)
 }
 
 static void
+stop_timers(struct modbus_link *ln)
+{
+    if (ln->send_timer)
+        nx_timer_stop(ln->send_timer);
+    if (ln->byte_timer)
+        nx_timer_stop(ln->byte_timer);
+}
+
+static void
 link_lost(struct modbus_link *ln, enum nx_err err, const struct nx_note *why)
 {
     struct nx_note kept = why ? *why : (struct nx_note){.err = err};
@@ -89,8 +98,7 @@ link_lost(struct modbus_link *ln, enum nx_err err, const struct nx_note *why)
         return;
     ln->state = MODBUS_DOWN;
     nx_stream_close(&ln->stream);
-    nx_timer_stop(ln->send_timer);
-    nx_timer_stop(ln->byte_timer);
+    stop_timers(ln);
     end_all(ln, err, why ? &kept : NULL);
     if (ln->state == MODBUS_DOWN)
         nx_link_down(ln->link, err, why ? &kept : NULL);
@@ -480,8 +488,10 @@ modbus_link_open(struct modbus_link *ln, struct nx_link *link, const struct modb
 {
     assert(ln->state == MODBUS_CLOSED);
     *ln = (struct modbus_link){.link = link, .conf = *conf, .state = MODBUS_OPENING};
-    ln->send_timer = nx_timer_new(link, on_turn, ln);
-    ln->byte_timer = nx_timer_new(link, on_silence, ln);
+    if (conf->has_no_tid || conf->delay_ms > 0)
+        ln->send_timer = nx_timer_new(link, on_turn, ln);
+    if (conf->framing == MODBUS_RTU)
+        ln->byte_timer = nx_timer_new(link, on_silence, ln);
 }
 
 void
@@ -495,8 +505,10 @@ modbus_link_close(struct nx_link *link)
     ln->state = MODBUS_CLOSED;
     if (ln->stream)
         nx_stream_close(&ln->stream);
-    nx_timer_free(&ln->send_timer);
-    nx_timer_free(&ln->byte_timer);
+    if (ln->send_timer)
+        nx_timer_free(&ln->send_timer);
+    if (ln->byte_timer)
+        nx_timer_free(&ln->byte_timer);
     end_all(ln, NX_E_CANCELED, NULL);
     ln->is_closed_due = true;
     leave(ln);

@@ -82,7 +82,7 @@ struct modbus_link {
     enum modbus_state state;
     struct modbus_link_conf conf;
     struct nx_stream *stream;
-    struct nx_timer *send_timer, *byte_timer;
+    struct nx_timer *send_timer, *byte_timer; /* NULL where nothing is ever waited for */
     struct modbus_lane *lanes[MODBUS_CLASSES];
     struct modbus_slot slots[MODBUS_PIPELINE_MAX];
     struct modbus_late late;

@@ -40,11 +40,12 @@ explain_block(const struct modbus_plan *plan, const struct modbus_block *b, enum
 void
 modbus_explain(struct nx_dev *dev, struct nx_read *rd, struct nx_plan *out)
 {
-    struct modbus_plan *plan = modbus_read_plan(dev, rd);
+    uint32_t *items;
+    const struct modbus_plan *plan = modbus_read_plan(dev, rd, &items);
     const struct modbus_device *d = nx_dev_state(dev);
 
     for (uint32_t b = 0; b < plan->block_count; b++)
-        explain_block(plan, &plan->blocks[b], d->framing, plan->told, out);
+        explain_block(plan, &plan->blocks[b], d->framing, items, out);
 }
 
 /* --- dissect ------------------------------------------------------------------------------------------------------ */
