@@ -49,6 +49,9 @@ struct slot {
     int64_t time_us, source_us;
     uint64_t seq;
     struct slot *next_dirty;
+    struct calc_node *calc;      /* its expression; NULL: none */
+    struct calc_edge *watchers;  /* expressions that read it */
+    struct aggregate *aggregate; /* windows of it; NULL: none */
 };
 
 /* One reading before normalization. */

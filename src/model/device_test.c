@@ -291,7 +291,7 @@ every_mistake_names_place_and_remedy(void **state)
         {HEAD "tags:\n- {id: t, address: 1, data_type: int, target_unit: bar}\n", "needs unit", "target_unit"},
         {HEAD "tags:\n- {id: t, address: 1, data_type: int, unit: bar, target_unit: m}\n", "cannot be converted",
          "tags[0].target_unit"},
-        {HEAD "tags:\n- {id: t, address: 1, data_type: int, unit: bra, target_unit: kPa}\n", "Did you mean 'bar'",
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, unit: bra, target_unit: kPa}\n", "Did you mean 'bar",
          "tags[0].target_unit"},
         {HEAD "tags:\n- {id: t, address: 1, data_type: int, array: 100001}\n", "outside", "array"},
         {HEAD
