@@ -54,7 +54,7 @@ struct slot {
     uint32_t text_cap;
     char *text;
     char *reason; /* of a bad value, NULL else */
-    int64_t time_us, source_us;
+    int64_t time_us, source_us, gateway_us;
     uint64_t seq;
     struct slot *next_dirty;
     struct calc_node *calc;      /* its expression; NULL: none */

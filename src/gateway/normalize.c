@@ -241,6 +241,12 @@ normalize(const struct tag *tag, struct nx_value *v, uint16_t *quality)
     return reason ? reason : normalize_finish(tag, v, quality);
 }
 
+double
+normalize_step(const struct tag *tag)
+{
+    return tag->is_scaled ? fabs(tag->line.p / tag->line.q) : 1;
+}
+
 /* --- back, for writes --- */
 
 static enum nx_err

@@ -13,6 +13,9 @@ const char *normalize(const struct tag *tag, struct nx_value *value, uint16_t *q
 const char *normalize_raw(const struct tag *tag, struct nx_value *value, uint16_t *quality);
 const char *normalize_finish(const struct tag *tag, struct nx_value *value, uint16_t *quality);
 
+/* How far two engineering values of the tag are apart whose raw values differ by one. */
+double normalize_step(const struct tag *tag);
+
 /* The type that normalize() gives for good values of the tag. */
 enum nx_type normalize_type(const struct tag *tag);
 

@@ -10,6 +10,8 @@
 
 #define GAPS_MAX   16u
 #define RECORD_MAX (BATCH_MAX_BYTES)
+/* A tag message that left so much later than its value came says when. */
+#define LATE_US 1000000
 
 struct points {
     struct loop *loop;
@@ -85,10 +87,13 @@ on_published(void *arg, enum nx_err err)
 static enum nx_err
 publish_slot(struct points *ps, struct slot *slot)
 {
+    int64_t now_us = loop_wall_us(ps->loop);
     struct tagmsg msg = {.value = slot->value,
                          .quality = slot->quality,
                          .time_us = slot->time_us,
                          .source_us = slot->source_us,
+                         .gateway_us = slot->source_us > 0 ? slot->gateway_us : 0,
+                         .publish_us = now_us - slot->gateway_us >= LATE_US ? now_us : 0,
                          .unit = slot->series.unit,
                          .error = slice_str(slot->reason),
                          .has_seq = slot->has_seq,
@@ -358,6 +363,7 @@ accept(struct points *ps, struct slot *slot, const struct sample *s, int64_t tim
     slot->quality = s->quality;
     slot->time_us = time_us;
     slot->source_us = s->source_us;
+    slot->gateway_us = now_us;
     keep_value(slot, &s->value);
     keep_reason(slot, nx_quality_is_good(s->quality) ? NULL : s->reason);
     if (!slot->tag->is_silent)

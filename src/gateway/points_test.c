@@ -401,6 +401,23 @@ a_reading_says_whether_it_changed_the_tag(void **state)
 }
 
 static void
+times_of_device_gateway_and_publishing_are_told_apart(void **state)
+{
+    struct sample s = {.value = nx_value_int(1), .quality = NX_Q_GOOD, .source_us = 1699999999000000};
+
+    (void)state;
+    open_all(0);
+    t.broker.answer = NX_E_OFFLINE;
+    (void)points_take(t.points, &t.dev->slots[0], &s);
+    loop_fake_advance_ms(t.loop, 5000);
+    t.broker.answer = NX_OK;
+    points_ready(t.points);
+    assert_non_null(strstr(fake_outlet_last(&t.broker, "uns/d1/a")->payload,
+                           "\"timestamp\":1699999999000,\"unit\":\"bar\",\"source_timestamp\":1699999999000,"
+                           "\"gateway_timestamp\":1700000000000,\"publish_timestamp\":1700000005000"));
+}
+
+static void
 forgotten_devices_are_not_published(void **state)
 {
     (void)state;
@@ -429,6 +446,7 @@ main(void)
         TEST(calculated_tags_leave_with_what_they_read),
         TEST(windows_are_sent_each_time_and_silent_tags_never),
         TEST(a_reading_says_whether_it_changed_the_tag),
+        TEST(times_of_device_gateway_and_publishing_are_told_apart),
         TEST(forgotten_devices_are_not_published),
     };
 

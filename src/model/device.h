@@ -27,8 +27,8 @@ enum tag_kind {
 /* What a window of a tag is told as; "avg" becomes the tag `id.avg`. */
 #define TAG_FUNCTIONS(X)                                                                                               \
     X(MIN, "min")                                                                                                      \
-    X(MAX, "max") X(AVG, "avg") X(STDDEV, "stddev") X(COUNT, "count") X(FIRST, "first") X(LAST, "last")                \
-        X(TIME_AVG, "time_avg")
+    X(MAX, "max")                                                                                                      \
+    X(AVG, "avg") X(STDDEV, "stddev") X(COUNT, "count") X(FIRST, "first") X(LAST, "last") X(TIME_AVG, "time_avg")
 enum tag_function {
 #define TAG_FUNCTION_ENUM(name, word) TAG_##name,
     TAG_FUNCTIONS(TAG_FUNCTION_ENUM)

@@ -326,6 +326,8 @@ read_aggregate(struct arena *a, const struct conf_node *node, struct tag_draft *
         return err;
     if (draft->tag.data_type == NX_DT_STRING || draft->tag.enum_count > 0)
         return conf_fail(node, why, "texts have no minimum and no average: remove aggregate");
+    if (!doc.functions)
+        return conf_fail(node, why, "'functions' is missing: name at least one, such as avg");
     if (doc.functions->kind == CONF_SCALAR)
         err = add_function(doc.functions, &draft->functions, why);
     for (const struct conf_node *c = doc.functions->child; c && err == NX_OK; c = c->next)

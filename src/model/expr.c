@@ -259,11 +259,10 @@ enum nx_err
 expr_compile(struct expr_box *box, const struct expr_text *t, int *ref, struct nx_note *why)
 {
     lua_State *l = box->lua;
-    bool has_return = strstr(t->body, "return") != NULL;
-    int status;
-
     lua_settop(l, 0);
-    status = load(box, t->head, has_return ? "" : "return ", t->body);
+    int status = load(box, t->head, "return ", t->body);
+    if (status != LUA_OK && strstr(t->body, "return")) /* statements */
+        status = load(box, t->head, "", t->body);
     if (status != LUA_OK) {
         (void)lua_message(l, status, why);
         if (why)

@@ -135,6 +135,13 @@ is_text(const struct token *t, const char *text)
 
 /* --- references --- */
 
+/* Parameters of tag("x") are called __1, __2, ...: no tag is read by such a name alone. */
+static bool
+is_made_up(const char *name)
+{
+    return name[0] == '_' && name[1] == '_';
+}
+
 static enum nx_err
 add_ref(struct scan *s, const char *device, const char *tag, bool is_name, const struct expr_ref **out,
         struct nx_note *why)
@@ -143,7 +150,7 @@ add_ref(struct scan *s, const char *device, const char *tag, bool is_name, const
         const struct expr_ref *r = &s->refs[i];
 
         if (strcmp(r->tag, tag) == 0 && strcmp(r->device ? r->device : "", device ? device : "") == 0 &&
-            is_name == (r->param[0] != '_' || strcmp(r->param, r->tag) == 0)) {
+            is_name == !is_made_up(r->param)) {
             *out = r;
             return NX_OK;
         }
@@ -152,7 +159,7 @@ add_ref(struct scan *s, const char *device, const char *tag, bool is_name, const
         return nx_fail(why, NX_E_CONFIG, "an expression reads at most %u tags", EXPR_REFS_MAX);
     struct expr_ref *r = &s->refs[s->ref_count++];
     *r = (struct expr_ref){.device = device, .tag = tag};
-    r->param = is_name ? tag : arena_printf(s->a, "_%u_", s->ref_count);
+    r->param = is_name ? tag : arena_printf(s->a, "__%u", s->ref_count);
     *out = r;
     return NX_OK;
 }
@@ -254,7 +261,7 @@ read_name(struct scan *s, struct nx_note *why)
         return read_call(s, why);
     if (is_listed(expr_builtins, name) || is_local(s, name))
         return NX_OK;
-    if (s->names->is_tag && s->names->is_tag(s->names->arg, name))
+    if (!is_made_up(name) && s->names->is_tag && s->names->is_tag(s->names->arg, name))
         return add_ref(s, NULL, name, true, &ref, why);
     if (is_text(&after, "=")) /* a key of a table */
         return NX_OK;

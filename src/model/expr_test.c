@@ -143,6 +143,8 @@ values_come_out(void **state)
         {"local s = a; for i = 2, b do s = s + a end return s", 10},
         {"math.pi * 0 + a + b * 0", 2.5},
         {"a and b", 4},
+        {"iff('return' == 'x', a, b)", 4},
+        {"local __1 = b; return tag('a') + __1", 6.5},
     };
     struct expr_box *box = expr_box_new();
     struct nx_value v;

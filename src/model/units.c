@@ -73,7 +73,9 @@ static bool
 is_name_of(const struct unit_atom *a, const char *text, bool is_tolerant)
 {
     for (size_t i = 0; i < UNIT_NAMES && a->names[i]; i++) {
-        if (is_tolerant ? strcasecmp(a->names[i], text) == 0 : strcmp(a->names[i], text) == 0)
+        const char *name = a->names[i];
+
+        if (is_tolerant ? strcasecmp(name, text) == 0 : *name == *text && strcmp(name, text) == 0)
             return true;
     }
     return false;

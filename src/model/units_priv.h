@@ -17,7 +17,7 @@ struct unit_atom {
     const char *names[UNIT_NAMES]; /* the symbol first; ends with NULL */
     int8_t dim[UNIT_BASES];
     int64_t n, d;
-    int8_t pi;
+    int pi;
     enum unit_prefixes prefixes;
     int32_t offset_n, offset_d; /* 0, 0: none */
 };
