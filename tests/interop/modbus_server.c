@@ -1,17 +1,17 @@
-/* modbus_server.c -- a Modbus server of libmodbus, moved by lines on its standard input.
+/* modbus_server.c -- a Modbus TCP server of libmodbus, moved by lines on its standard input.
  *
- *   modbus_server [PORT [ELEMENTS]]     TCP on 127.0.0.1; port 0 (default): a free one. Each table has ELEMENTS
- * (65536). modbus_server PATH [ELEMENTS]       RTU on a serial line (a path has a slash): unit 1, 19200 baud, 8N1
+ *   modbus_server [PORT [ELEMENTS]]     127.0.0.1; port 0 (default): a free one. Each table has ELEMENTS (65536).
  *
- * It prints "port N" when it listens (RTU: "port 0"). Then, one line each (tables: hr ir co di; numbers decimal or
- * 0x..): set TABLE ADDRESS VALUE...          sets elements, prints "ok" get TABLE ADDRESS [COUNT]           prints
- * "TABLE ADDRESS VALUE..." count                               prints "requests N" drop closes every connection, prints
- * "ok" quit                                or end of input: exits Every write of a client is printed as "write FC
- * ADDRESS COUNT" after it was carried out. */
+ * It prints "port N" when it listens. Then, one line each (tables: hr ir co di; numbers decimal or 0x..):
+ *   set TABLE ADDRESS VALUE...          sets elements, prints "ok"
+ *   get TABLE ADDRESS [COUNT]           prints "TABLE ADDRESS VALUE..."
+ *   count                               prints "requests N"
+ *   drop                                closes every connection, prints "ok"
+ *   quit                                or end of input: exits
+ * Every write of a client is printed as "write FC ADDRESS COUNT" after it was carried out. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <modbus.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,6 @@ struct rig {
     int listener;
     fd_set conns;
     int max_fd;
-    bool is_line; /* the listener is a serial line */
     unsigned long requests;
 };
 
@@ -169,16 +168,6 @@ on_connection(struct rig *r)
 }
 
 static void
-answer(struct rig *r, const uint8_t *query, int n)
-{
-    const uint8_t *pdu = query + modbus_get_header_length(r->ctx);
-
-    if (modbus_reply(r->ctx, query, n, r->map) >= 0 && (pdu[0] == 5 || pdu[0] == 6 || pdu[0] >= 15))
-        printf("write %u %u %u\n", pdu[0], (unsigned)pdu[1] << 8 | pdu[2],
-               pdu[0] == 15 || pdu[0] == 16 ? (unsigned)pdu[3] << 8 | pdu[4] : 1u);
-}
-
-static void
 on_request(struct rig *r, int fd)
 {
     uint8_t query[MODBUS_TCP_MAX_ADU_LENGTH];
@@ -192,20 +181,9 @@ on_request(struct rig *r, int fd)
         return;
     }
     r->requests++;
-    answer(r, query, n);
-}
-
-/* A line is never closed: noise and requests to other units are passed over. */
-static void
-on_line(struct rig *r)
-{
-    uint8_t query[MODBUS_RTU_MAX_ADU_LENGTH];
-    int n = modbus_receive(r->ctx, query);
-
-    if (n <= 0)
-        return;
-    r->requests++;
-    answer(r, query, n);
+    if (modbus_reply(r->ctx, query, n, r->map) >= 0 && (query[7] == 5 || query[7] == 6 || query[7] >= 15))
+        printf("write %u %u %u\n", query[7], (unsigned)query[8] << 8 | query[9],
+               query[7] == 15 || query[7] == 16 ? (unsigned)query[10] << 8 | query[11] : 1u);
 }
 
 static int
@@ -217,43 +195,6 @@ port_of(int fd)
     return getsockname(fd, (struct sockaddr *)&addr, &len) == 0 ? ntohs(addr.sin_port) : -1;
 }
 
-/* The descriptor to listen on; -1 with errno. */
-static int
-open_server(struct rig *r, const char *where)
-{
-    if (strchr(where, '/')) {
-        r->is_line = true;
-        r->ctx = modbus_new_rtu(where, 19200, 'N', 8, 1);
-        if (!r->ctx || modbus_set_slave(r->ctx, 1) < 0 || modbus_connect(r->ctx) < 0)
-            return -1;
-        return modbus_get_socket(r->ctx);
-    }
-    r->ctx = modbus_new_tcp("127.0.0.1", (int)strtol(where, NULL, 10));
-    return r->ctx ? modbus_tcp_listen(r->ctx, 16) : -1;
-}
-
-static void
-serve(struct rig *r)
-{
-    fd_set ready = r->conns;
-
-    FD_SET(STDIN_FILENO, &ready);
-    FD_SET(r->listener, &ready);
-    if (select(r->max_fd + 1, &ready, NULL, NULL, NULL) < 0)
-        exit(1);
-    if (FD_ISSET(STDIN_FILENO, &ready))
-        on_input(r);
-    if (FD_ISSET(r->listener, &ready)) {
-        if (r->is_line)
-            on_line(r);
-        else
-            on_connection(r);
-    }
-    for (int fd = 0; fd <= r->max_fd; fd++)
-        if (fd != STDIN_FILENO && fd != r->listener && FD_ISSET(fd, &ready) && FD_ISSET(fd, &r->conns))
-            on_request(r, fd);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -261,15 +202,28 @@ main(int argc, char **argv)
     int elements = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 65536;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
+    r.ctx = modbus_new_tcp("127.0.0.1", argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0);
     r.map = modbus_mapping_new(elements, elements, elements, elements);
-    r.listener = open_server(&r, argc > 1 ? argv[1] : "0");
+    r.listener = r.ctx ? modbus_tcp_listen(r.ctx, 16) : -1;
     if (!r.map || r.listener < 0) {
         fprintf(stderr, "modbus_server: %s\n", modbus_strerror(errno));
         return 1;
     }
     FD_ZERO(&r.conns);
     r.max_fd = r.listener;
-    printf("port %d\n", r.is_line ? 0 : port_of(r.listener));
-    for (;;)
-        serve(&r);
+    printf("port %d\n", port_of(r.listener));
+    for (;;) {
+        fd_set ready = r.conns;
+        FD_SET(STDIN_FILENO, &ready);
+        FD_SET(r.listener, &ready);
+        if (select(r.max_fd + 1, &ready, NULL, NULL, NULL) < 0)
+            return 1;
+        if (FD_ISSET(STDIN_FILENO, &ready))
+            on_input(&r);
+        if (FD_ISSET(r.listener, &ready))
+            on_connection(&r);
+        for (int fd = 0; fd <= r.max_fd; fd++)
+            if (fd != STDIN_FILENO && fd != r.listener && FD_ISSET(fd, &ready) && FD_ISSET(fd, &r.conns))
+                on_request(&r, fd);
+    }
 }
