@@ -33,6 +33,7 @@ static const char help[] =
     "  --baud N              of the line (9600); a pty given a speed keeps its pace\n"
     "  --control             takes the commands below on standard input\n"
     "SIGUSR1 moves the registers up by 10, and back.\n"
+    "Siemens S7 CPUs instead: nexus sim --s7-help\n"
     "faults:\n";
 
 enum {

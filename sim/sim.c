@@ -8,6 +8,7 @@
 #include "sim/line.h"
 #include "sim/options.h"
 #include "sim/plant.h"
+#include "sim/s7_sim.h"
 #include "sim/server.h"
 
 #include <signal.h>
@@ -273,8 +274,13 @@ raise_file_limit(void)
 int
 sim_main(int argc, char **argv)
 {
-    struct sim *sim = mem_alloc(sizeof *sim);
-    int code = options_read(&sim->opt, argc, argv);
+    struct sim *sim;
+    int code;
+
+    if (s7sim_is_meant(argc, argv))
+        return s7sim_main(argc, argv);
+    sim = mem_alloc(sizeof *sim);
+    code = options_read(&sim->opt, argc, argv);
 
     if (code < 0) {
         raise_file_limit();

@@ -331,7 +331,7 @@ add_point(struct points *ps, struct slot *slot, int64_t now_us)
     ps->fresh[ps->fresh_count++] = slot;
 }
 
-void
+bool
 points_take(struct points *ps, struct slot *slot, const struct sample *s)
 {
     struct nx_value v = s->value;
@@ -341,7 +341,7 @@ points_take(struct points *ps, struct slot *slot, const struct sample *s)
     ps->stats.taken++;
     normalize(slot->tag, &v, &quality);
     if (!filter_passes(&slot->filter, slot->tag, &v, quality, loop_now_ms(ps->loop)))
-        return;
+        return false;
     ps->stats.passed++;
     if (ps->fresh_count == ps->conf.batch_size)
         points_flush(ps);
@@ -352,6 +352,7 @@ points_take(struct points *ps, struct slot *slot, const struct sample *s)
     keep_reason(slot, nx_quality_is_bad(quality) ? s->reason : NULL);
     add_point(ps, slot, now_us);
     want_flush(ps);
+    return true;
 }
 
 void

@@ -37,7 +37,8 @@ struct points *points_new(struct loop *loop, const struct points_conf *conf, str
                           const struct outlet *out, struct metrics *metrics);
 void points_free(struct points **ps);
 
-void points_take(struct points *ps, struct slot *slot, const struct sample *s);
+/* Has it passed the filter? */
+bool points_take(struct points *ps, struct slot *slot, const struct sample *s);
 /* Appends what waits to the spool and publishes it. */
 void points_flush(struct points *ps);
 /* The broker takes messages (again). */

@@ -27,12 +27,13 @@ static struct {
     uint64_t cap_bytes;
 } t;
 
-static void
+static bool
 no_sample(void *arg, struct slot *slot, const struct sample *s)
 {
     (void)arg;
     (void)slot;
     (void)s;
+    return false;
 }
 
 static void

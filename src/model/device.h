@@ -14,6 +14,13 @@ enum deadband_type { DEADBAND_NONE, DEADBAND_ABSOLUTE, DEADBAND_PERCENT };
 enum access_mode { ACCESS_READ, ACCESS_WRITE, ACCESS_READWRITE };
 enum tag_priority { PRIORITY_TELEMETRY, PRIORITY_CONTROL, PRIORITY_SAFETY };
 
+/* Where the values of a tag come from: only TAG_POLLED has an address and is read and written on the device. */
+enum tag_kind {
+    TAG_POLLED,
+    TAG_AGGREGATE, /* one function over windows of another tag of the device */
+    TAG_CALC,      /* an expression over other tags */
+};
+
 struct tag_enum {
     int64_t value;
     const char *text;
@@ -21,7 +28,8 @@ struct tag_enum {
 
 struct tag {
     const char *id, *name, *description;
-    const char *address;   /* as written */
+    enum tag_kind kind;
+    const char *address;   /* as written; TAG_POLLED only, like canonical and addr */
     const char *canonical; /* as the driver understood it */
     const void *addr;      /* the driver's parsed address */
     enum nx_data_type data_type;
@@ -37,6 +45,7 @@ struct tag {
     double deadband;
     int64_t max_silence_ms;   /* a value is sent at least this often although it did not change; 0: never */
     int64_t poll_interval_ms; /* 0: the device's */
+    int64_t adaptive_min_ms, adaptive_max_ms; /* bounds of adaptive polling; both 0: off */
     enum access_mode access_mode;
     enum tag_priority priority;
     const char *topic_suffix; /* the id by default */
@@ -53,6 +62,11 @@ struct device {
     int64_t poll_interval_ms;
     int64_t timeout_ms; /* connection.timeout, retry_count, retry_delay: the host's */
     int64_t retry_count, retry_delay_ms;
+    int64_t idle_timeout_ms;    /* a link without traffic for so long is given up; 0: never */
+    int64_t health_interval_ms; /* a quiet link is probed this often; 0: never */
+    int64_t max_requests_per_s; /* 0: unlimited */
+    int64_t breaker_requests;   /* so many requests decide at the earliest; 0: no circuit breaker */
+    int64_t breaker_failure_percent, breaker_open_ms, breaker_probes;
     const struct nx_settings *settings; /* of the driver's params */
     const struct tag *tags;
     unsigned tag_count;

@@ -97,6 +97,7 @@ static void
 put_node(struct wbuf *w, const struct conf_node *node, const struct shape *shape)
 {
     const struct shape connection = {device_connection_rows, shape->driver ? shape->driver->params : NULL, NULL};
+    const struct shape breaker = {device_breaker_rows, NULL, NULL};
 
     if (node->kind == CONF_SCALAR)
         put_scalar(w, node->text, type_of(shape, node->key));
@@ -104,6 +105,8 @@ put_node(struct wbuf *w, const struct conf_node *node, const struct shape *shape
         put_tags(w, node, shape->driver);
     else if (strcmp(node->key, "enum") == 0)
         put_enum(w, node);
+    else if (strcmp(node->key, "breaker") == 0)
+        put_map(w, node, &breaker);
     else
         put_map(w, node, &connection);
 }

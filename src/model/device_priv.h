@@ -7,7 +7,7 @@
 #define DEVICE_TAGS_MAX  100000u
 #define DEVICE_ENUMS_MAX 1024u
 
-extern const struct conf_row device_rows[], device_connection_rows[], device_tag_rows[];
+extern const struct conf_row device_rows[], device_connection_rows[], device_breaker_rows[], device_tag_rows[];
 
 /* The keys of map that rows name, as a map of their own for conf_fill(). A key that neither rows nor params know fails
  * with the near miss of both. */
@@ -16,6 +16,9 @@ NX_MUST_CHECK enum nx_err device_split(struct arena *a, const struct conf_node *
 /* The keys of rows, for conf_settings(): they are not the driver's. */
 const char *const *device_known_keys(struct arena *a, const struct conf_row *rows);
 
+/* The section "connection" (NULL: it is absent) of the definition node into d. */
+NX_MUST_CHECK enum nx_err device_read_connection(struct device *d, const struct conf_node *node,
+                                                 const struct conf_node *connection, struct nx_note *why);
 /* Reads every tag of the list (NULL: none) into d. */
 NX_MUST_CHECK enum nx_err device_read_tags(struct device *d, const char *uns_root, const struct conf_node *list,
                                            struct nx_note *why);

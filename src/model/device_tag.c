@@ -215,8 +215,10 @@ read_address(struct device *d, const char *address, const struct conf_node *map,
     if (count && count->kind == CONF_SCALAR && num_u64(slice_str(count->text), &n) && n <= UINT32_MAX)
         t->count = (uint32_t)n;
     void *addr = arena_alloc(&d->arena, d->driver->addr_size);
-    struct nx_addr_spec spec = {
-        .address = address, .data_type = t->data_type, .count = t->count, .settings = t->settings};
+    struct nx_addr_spec spec = {.address = address,
+                                .data_type = t->data_type,
+                                .count = t->count,
+                                .settings = t->settings};
     if (d->driver->addr_parse(&spec, addr, &info, &inner) != NX_OK)
         return conf_fail(place_of(map, "address"), why, "%s", inner.text);
     t->address = arena_strdup(&d->arena, address);

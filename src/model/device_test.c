@@ -11,14 +11,14 @@
 
 /* A driver whose addresses are numbers. */
 static enum nx_err
-parse(const struct nx_addr_spec *spec, void *addr, char *canonical, size_t cap, struct nx_note *why)
+parse(const struct nx_addr_spec *spec, void *addr, struct nx_addr_info *info, struct nx_note *why)
 {
     uint64_t n;
 
     if (!num_u64(slice_str(spec->address), &n))
         return nx_fail(why, NX_E_CONFIG, "address '%s' is not a number", spec->address);
     *(uint64_t *)addr = n;
-    (void)snprintf(canonical, cap, "holding:%u/%u", (unsigned)n, (unsigned)spec->count);
+    (void)snprintf(info->canonical, sizeof info->canonical, "holding:%u/%u", (unsigned)n, (unsigned)spec->count);
     return NX_OK;
 }
 
@@ -131,6 +131,11 @@ defaults_of_a_small_device(void **state)
     assert_int_equal(d->timeout_ms, 3000);
     assert_int_equal(nx_setting_int(d->settings, "port"), 502);
     assert_true(d->is_enabled && d->tag_count == 0);
+    assert_int_equal(d->idle_timeout_ms, 0);
+    assert_int_equal(d->health_interval_ms, 30000);
+    assert_int_equal(d->max_requests_per_s, 0);
+    assert_true(d->breaker_requests == 5 && d->breaker_failure_percent == 60);
+    assert_true(d->breaker_open_ms == 30000 && d->breaker_probes == 3);
     struct device *again = device_ref(d);
     device_unref(&d);
     assert_string_equal(again->id, "plc-1");
@@ -151,6 +156,9 @@ every_mistake_names_place_and_remedy(void **state)
         {"id: a\nprotocol: modbus-tcp\nconnection:\n  hots: x\n", "Did you mean 'host'", "d.yaml:4"},
         {"id: a\nprotocol: modbus-tcp\nconnection:\n  host: x\n  timeot: 1s\n", "Did you mean 'timeout'", "d.yaml:5"},
         {"id: a\nprotocol: modbus-tcp\nconnection:\n  host: x\n  port: 99999\n", "outside", "d.yaml:5"},
+        {"id: a\nprotocol: modbus-tcp\nconnection:\n  host: x\n  breaker: {request: 4}\n", "Did you mean 'requests'",
+         "d.yaml:5"},
+        {"id: a\nprotocol: modbus-tcp\nconnection:\n  host: x\n  breaker: false\n", "write {requests: 5", "d.yaml:5"},
         {HEAD "subscription_mode: events\n", "not available", "d.yaml:4"},
         {HEAD "uns_prefix: a/#/b\n", "wildcard", "d.yaml:4"},
         {HEAD "poll_intervall: 1s\n", "Did you mean 'poll_interval'", "d.yaml:4"},
