@@ -94,7 +94,7 @@ def test_tags_are_exported_changed_and_imported(nexus, tmp_path):
         writer.writeheader()
         writer.writerows(rows)
     done = nexus("tag", "import", file, "--dry-run", code=1)
-    assert "22 tags are right, 1 refused" in done.stdout and "press/wrong" in done.stderr and "uint16" in done.stderr
+    assert "22 tags are right, 1 refused" in done.stdout and "press/wrong" in done.stderr and "'uint64'" in done.stderr
     assert len(json.loads(nexus("tag", "read", "press", "-o", "json").stdout)) == 21
     nexus("tag", "import", file, code=1)
     after = {r["id"]: r for r in csv.DictReader(io.StringIO(nexus("tag", "export", "press").stdout))}
