@@ -103,7 +103,7 @@ def test_snap7_names_put_get_off_and_the_password(simulator, snap7):
     assert snap7.ask(f"write DB,1,0,1,{BYTE},01") == f"error {NO_FUNCTION}"
     simulator.tell("put-get on")
     simulator.tell("password on")
-    assert snap7.ask(f"area DB,1,0,1,{BYTE}") == f"error {PASSWORD}"
+    assert snap7.ask(f"read DB,1,0,1,{BYTE}") == f"error {PASSWORD}"
     simulator.tell("password off")
     assert snap7.ask(f"read DB,1,0,1,{BYTE}") == "ok:00"
 
@@ -113,11 +113,11 @@ def test_snap7_learns_what_the_cpu_is(snap7):
     assert snap7.ask("status") == "ok 8"
 
 
-# No fragments here: snap7's client puts those of a multi-item reply together wrongly; python-snap7 takes them below.
+# No fragments here: snap7's client puts those of a multi-item reply together wrongly, python-snap7 and nodes7 not at all.
 @pytest.mark.parametrize("fault", ["split", "delay-ms 30", "coalesce-ms 20"])
 def test_snap7_takes_what_arrives_oddly_but_whole(simulator, snap7, fault):
     simulator.tell("provenance")
-    simulator.tell(f"fault {fault}" if " " in fault else f"fault {fault} on")
+    simulator.tell(f"fault {fault if ' ' in fault else fault + ' on'}")
     want = struct.pack(">20H", *(4099 * 2 + 5 + i for i in range(20)))
     assert snap7.ask(f"read DB,2,10,40,{BYTE} DB,2,10,1,{WORD}") == f"ok:{want.hex()} ok:{want[:2].hex()}"
 
@@ -149,14 +149,6 @@ def test_python_snap7_reads_many_at_once(simulator, python_snap7):
     for item, value in zip(items, values):
         first = item["start"] // 2 + 4099 * item["db_number"]
         assert bytes(value) == struct.pack(">HH", first, first + 1)
-
-
-@pytest.mark.parametrize("bytes_each", [8, 16, 100])
-def test_python_snap7_puts_fragments_together(simulator, python_snap7, bytes_each):
-    simulator.tell("provenance")
-    simulator.tell(f"fault tpdu-bytes {bytes_each}")
-    value = bytes(python_snap7.read_area(Area.DB, 2, 10, 200))
-    assert value == struct.pack(">100H", *(4099 * 2 + 5 + i for i in range(100)))
 
 
 def test_python_snap7_sees_what_is_not_there(simulator, python_snap7):
