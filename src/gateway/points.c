@@ -537,6 +537,8 @@ points_new(struct loop *loop, const struct points_conf *conf, struct spool *sp, 
     ps->aggregates = aggregates_new(loop, &(struct aggregates_ops){.on_window = on_window}, ps);
     if (sp)
         ps->bw = batch_writer_new();
+    ps->credit = FLUSH_BURST;
+    ps->credited_ms = loop_now_ms(loop);
     ps->fresh = mem_calloc(conf->batch_size, sizeof(struct slot *));
     ps->record = wbuf_init(RECORD_MAX);
     ps->message = wbuf_init(64u << 10);
