@@ -10,6 +10,9 @@
 struct place {
     uint16_t port;
     unsigned unit;
+    const char *line; /* a serial line; NULL: the port */
+    unsigned baud;    /* of the line */
+    bool is_rtu;      /* RTU frames on the port */
 };
 
 /* places: one for each device, in order. */

@@ -4,6 +4,10 @@
 
 #include <stdlib.h>
 
+struct load_proof {
+    unsigned unit, reads;
+};
+
 static void
 count_words(void *arg, struct memory *m, enum memory_table table, uint32_t start, uint32_t n)
 {
@@ -23,16 +27,35 @@ count_floats(void *arg, struct memory *m, enum memory_table table, uint32_t star
     }
 }
 
-void
-load_init(struct load *l, unsigned devices, unsigned tags, bool is_float)
+static void
+prove(void *arg, struct memory *m, enum memory_table table, uint32_t start, uint32_t n)
 {
-    const uint32_t counts[MEMORY_TABLES] = {[MEMORY_HOLDING] = is_float ? 2 * tags : tags};
+    struct load_proof *proof = arg;
 
-    *l = (struct load){.device_count = devices, .tag_count = tags, .is_float = is_float};
+    if (table != MEMORY_HOLDING)
+        return;
+    proof->reads++;
+    for (uint32_t i = start / 2; 2 * i < start + n; i++) {
+        m->cells[table][2 * i] = (uint16_t)(2 * i);
+        m->cells[table][2 * i + 1] = (uint16_t)(proof->unit << 8 | (proof->reads & 0xFF));
+    }
+}
+
+void
+load_init(struct load *l, unsigned devices, unsigned tags, enum load_kind kind)
+{
+    const uint32_t counts[MEMORY_TABLES] = {[MEMORY_HOLDING] = kind == LOAD_UINT16 ? tags : 2 * tags};
+    void (*const hooks[])(void *, struct memory *, enum memory_table, uint32_t, uint32_t) = {
+        [LOAD_UINT16] = count_words, [LOAD_FLOAT32] = count_floats, [LOAD_PROOF] = prove};
+
+    *l = (struct load){.device_count = devices, .tag_count = tags, .kind = kind};
     l->memories = mem_calloc(devices, sizeof *l->memories);
+    l->proofs = mem_calloc(devices, sizeof *l->proofs);
     for (unsigned i = 0; i < devices; i++) {
         memory_init(&l->memories[i], counts);
-        l->memories[i].before_read = is_float ? count_floats : count_words;
+        l->proofs[i].unit = i % LOAD_UNITS_PER_PORT + 1;
+        l->memories[i].before_read = hooks[kind];
+        l->memories[i].arg = &l->proofs[i];
     }
 }
 
@@ -42,5 +65,7 @@ load_fini(struct load *l)
     for (unsigned i = 0; i < l->device_count; i++)
         memory_fini(&l->memories[i]);
     free(l->memories);
+    free(l->proofs);
     l->memories = NULL;
+    l->proofs = NULL;
 }

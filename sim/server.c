@@ -1,27 +1,22 @@
 #include "sim/server.h"
 
 #include "base/mem.h"
+#include "sim/replies.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
-#define FRAME_MAX   260u
-#define IN_CAP      4096u
-#define OUT_CAP     16384u
-#define HEADER      7u
-#define EX_FUNCTION 1u
-#define EX_ADDRESS  2u
-#define EX_VALUE    3u
-#define EX_TARGET   11u
+#define IN_CAP  4096u
+#define OUT_CAP 8192u
 
 struct conn;
 
 struct server {
     uv_tcp_t listener;
-    struct server_conf conf;
+    struct station station;
     struct conn *conns;
-    uint64_t requests;
+    unsigned conn_count;
     uint16_t port;
     unsigned handles; /* open ones: the last one closed frees the server */
 };
@@ -30,12 +25,11 @@ struct conn {
     struct conn *prev, *next;
     struct server *server;
     uv_tcp_t tcp;
-    uv_timer_t timer; /* delays and splits */
-    bool is_timer_set, is_closing;
-    unsigned handles;
-    size_t in_len, out_len, out_at;
+    struct replies replies;
+    bool is_closing;
+    unsigned handles, requests;
+    size_t in_len;
     uint8_t in[IN_CAP];
-    uint8_t out[OUT_CAP]; /* replies that wait for the timer */
 };
 
 struct write {
@@ -43,187 +37,7 @@ struct write {
     uint8_t bytes[];
 };
 
-/* --- one request --- */
-
-static unsigned
-get16(const uint8_t *p)
-{
-    return (unsigned)p[0] << 8 | p[1];
-}
-
-static void
-put16(uint8_t *p, unsigned v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-/* A request PDU and room for the reply PDU. Handlers return its length, or an exception as a negative number. */
-struct call {
-    const struct faults *faults;
-    struct memory *m;
-    const uint8_t *in;
-    size_t len;
-    uint8_t *out;
-};
-
-static int
-check_range(const struct call *c, enum memory_table table, unsigned start, unsigned n)
-{
-    int bad = c->faults->exception_reg;
-
-    if (start + n > c->m->counts[table] || (bad >= 0 && (unsigned)bad >= start && (unsigned)bad < start + n))
-        return -(int)EX_ADDRESS;
-    return 0;
-}
-
-static int
-do_read(struct call *c, enum memory_table table, bool is_bits)
-{
-    unsigned start = get16(c->in + 1), n = get16(c->in + 3), bytes = is_bits ? (n + 7) / 8 : 2 * n;
-    const uint16_t *cells = c->m->cells[table] + start;
-    int err;
-
-    if (c->len != 5 || n == 0 || n > (is_bits ? 2000u : 125u))
-        return -(int)EX_VALUE;
-    err = check_range(c, table, start, n);
-    if (err != 0)
-        return err;
-    if (c->m->before_read)
-        c->m->before_read(c->m->arg, c->m, table, start, n);
-    c->out[1] = (uint8_t)bytes;
-    memset(c->out + 2, 0, bytes);
-    for (unsigned i = 0; i < n; i++) {
-        if (is_bits)
-            c->out[2 + i / 8] = (uint8_t)(c->out[2 + i / 8] | (cells[i] != 0) << i % 8);
-        else
-            put16(c->out + 2 + 2 * i, cells[i]);
-    }
-    return (int)(2 + bytes);
-}
-
-static int
-written(struct call *c, enum memory_table table, unsigned start, unsigned n, unsigned echo)
-{
-    if (c->m->after_write)
-        c->m->after_write(c->m->arg, c->m, table, start, n);
-    memcpy(c->out + 1, c->in + 1, echo);
-    return (int)(1 + echo);
-}
-
-static int
-do_write_one(struct call *c, enum memory_table table)
-{
-    unsigned start = get16(c->in + 1), v = get16(c->in + 3);
-    int err;
-
-    if (c->len != 5 || (table == MEMORY_COIL && v != 0 && v != 0xFF00))
-        return -(int)EX_VALUE;
-    err = check_range(c, table, start, 1);
-    if (err != 0)
-        return err;
-    c->m->cells[table][start] = (uint16_t)(table == MEMORY_COIL ? v != 0 : v);
-    return written(c, table, start, 1, 4);
-}
-
-static int
-do_write_many(struct call *c, enum memory_table table)
-{
-    bool is_bits = table == MEMORY_COIL;
-    unsigned start = get16(c->in + 1), n = get16(c->in + 3), bytes = is_bits ? (n + 7) / 8 : 2 * n;
-    const uint8_t *data = c->in + 6;
-    int err;
-
-    if (c->len < 6 || n == 0 || n > (is_bits ? 1968u : 123u) || c->in[5] != bytes || c->len != 6 + bytes)
-        return -(int)EX_VALUE;
-    err = check_range(c, table, start, n);
-    if (err != 0)
-        return err;
-    for (unsigned i = 0; i < n; i++)
-        c->m->cells[table][start + i] = (uint16_t)(is_bits ? data[i / 8] >> i % 8 & 1 : get16(data + 2 * i));
-    return written(c, table, start, n, 4);
-}
-
-static int
-do_mask(struct call *c)
-{
-    unsigned start = get16(c->in + 1), and_mask = get16(c->in + 3), or_mask, old;
-    int err;
-
-    if (c->len != 7)
-        return -(int)EX_VALUE;
-    err = check_range(c, MEMORY_HOLDING, start, 1);
-    if (err != 0)
-        return err;
-    or_mask = get16(c->in + 5);
-    old = c->m->cells[MEMORY_HOLDING][start];
-    c->m->cells[MEMORY_HOLDING][start] = (uint16_t)((old & and_mask) | (or_mask & ~and_mask));
-    return written(c, MEMORY_HOLDING, start, 1, 6);
-}
-
-static int
-dispatch(struct call *c)
-{
-    if (c->len < 5)
-        return -(int)EX_VALUE;
-    switch (c->in[0]) {
-    case 1:
-        return do_read(c, MEMORY_COIL, true);
-    case 2:
-        return do_read(c, MEMORY_DISCRETE, true);
-    case 3:
-        return do_read(c, MEMORY_HOLDING, false);
-    case 4:
-        return do_read(c, MEMORY_INPUT, false);
-    case 5:
-        return do_write_one(c, MEMORY_COIL);
-    case 6:
-        return do_write_one(c, MEMORY_HOLDING);
-    case 15:
-        return do_write_many(c, MEMORY_COIL);
-    case 16:
-        return do_write_many(c, MEMORY_HOLDING);
-    case 22:
-        return do_mask(c);
-    default:
-        return -(int)EX_FUNCTION;
-    }
-}
-
-static struct memory *
-memory_of(const struct server *s, unsigned unit)
-{
-    if (s->conf.memory_count == 1)
-        return &s->conf.memories[0];
-    return unit >= 1 && unit <= s->conf.memory_count ? &s->conf.memories[unit - 1] : NULL;
-}
-
-/* Answers the frame at in (complete, len bytes); returns the bytes written to out. */
-static size_t
-answer(struct server *s, const uint8_t *in, size_t len, uint8_t out[FRAME_MAX])
-{
-    const struct faults *f = s->conf.faults;
-    struct call c = {f, memory_of(s, in[6]), in + HEADER, len - HEADER, out + HEADER};
-    int n = c.m ? dispatch(&c) : -(int)EX_TARGET;
-
-    c.out[0] = c.in[0];
-    if (n < 0) {
-        c.out[0] |= 0x80;
-        c.out[1] = (uint8_t)-n;
-        n = 2;
-    }
-    put16(out, f->is_wrong_tid ? get16(in) + 0x1234 : get16(in));
-    put16(out + 2, 0);
-    put16(out + 4, (unsigned)n + 1);
-    out[6] = in[6];
-    if (f->is_garbage)
-        for (size_t i = 0; i < HEADER + (size_t)n; i++)
-            out[i] = (uint8_t)rand();
-    s->requests++;
-    return f->is_mute ? 0 : HEADER + (size_t)n;
-}
-
-/* --- connections --- */
+/* --- the end of connections --- */
 
 static void
 server_unref(struct server *s)
@@ -233,9 +47,9 @@ server_unref(struct server *s)
 }
 
 static void
-on_handle_closed(uv_handle_t *handle)
+conn_unref(void *arg)
 {
-    struct conn *c = handle->data;
+    struct conn *c = arg;
 
     if (--c->handles > 0)
         return;
@@ -244,15 +58,37 @@ on_handle_closed(uv_handle_t *handle)
 }
 
 static void
-conn_close(struct conn *c)
+on_tcp_closed(uv_handle_t *handle)
+{
+    conn_unref(handle->data);
+}
+
+static void
+conn_end(struct conn *c, bool is_reset)
 {
     if (c->is_closing)
         return;
     c->is_closing = true;
     DL_DELETE(c->server->conns, c);
-    uv_close((uv_handle_t *)&c->tcp, on_handle_closed);
-    uv_close((uv_handle_t *)&c->timer, on_handle_closed);
+    c->server->conn_count--;
+    if (!is_reset || uv_tcp_close_reset(&c->tcp, on_tcp_closed) != 0)
+        uv_close((uv_handle_t *)&c->tcp, on_tcp_closed);
+    replies_close(&c->replies);
 }
+
+static void
+conn_close(struct conn *c)
+{
+    conn_end(c, false);
+}
+
+static void
+conn_cut(void *arg, bool is_reset)
+{
+    conn_end(arg, is_reset);
+}
+
+/* --- writing --- */
 
 static void
 on_written(uv_write_t *req, int status)
@@ -265,8 +101,9 @@ on_written(uv_write_t *req, int status)
 }
 
 static void
-conn_write(struct conn *c, const uint8_t *p, size_t len)
+conn_write(void *arg, const uint8_t *p, size_t len)
 {
+    struct conn *c = arg;
     uv_buf_t buf = uv_buf_init((char *)(uintptr_t)p, (unsigned)len);
     int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
     struct write *w;
@@ -287,71 +124,70 @@ conn_write(struct conn *c, const uint8_t *p, size_t len)
     uv_write(&w->req, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
 }
 
-static void
-on_timer(uv_timer_t *timer)
-{
-    struct conn *c = timer->data;
-    bool is_split = c->server->conf.faults->is_split;
-    size_t n = is_split ? 1 : c->out_len - c->out_at;
+/* --- requests --- */
 
-    c->is_timer_set = false;
-    conn_write(c, c->out + c->out_at, n);
-    c->out_at += n;
-    if (c->out_at == c->out_len) {
-        c->out_at = c->out_len = 0;
-    } else if (!c->is_closing) {
-        c->is_timer_set = true;
-        uv_timer_start(timer, on_timer, 1, 0);
-    }
+/* Replies that leave at once, gathered for one write. */
+struct batch {
+    size_t len;
+    uint8_t bytes[OUT_CAP];
+};
+
+static void
+batch_flush(struct conn *c, struct batch *b)
+{
+    if (b->len > 0 && !c->is_closing)
+        conn_write(c, b->bytes, b->len);
+    b->len = 0;
 }
 
 static void
-conn_reply(struct conn *c, const uint8_t *p, size_t len)
+conn_answer(struct conn *c, struct batch *b, const uint8_t *in, size_t len)
 {
-    const struct faults *f = c->server->conf.faults;
+    uint8_t *out = b->bytes + b->len;
+    enum fault fault;
+    size_t n = station_answer(&c->server->station, in, len, out, &fault);
 
-    if (f->delay_ms == 0 && !f->is_split) {
-        conn_write(c, p, len);
+    c->requests++;
+    if (n == 0)
+        return;
+    if (replies_are_direct(&c->replies)) {
+        b->len += n;
         return;
     }
-    if (c->out_len + len > sizeof c->out) { /* a client that floods a slow device */
-        conn_close(c);
-        return;
-    }
-    memcpy(c->out + c->out_len, p, len);
-    c->out_len += len;
-    if (!c->is_timer_set) {
-        c->is_timer_set = true;
-        uv_timer_start(&c->timer, on_timer, f->delay_ms, 0);
-    }
+    if (!replies_push(&c->replies, out, n, fault, len))
+        conn_close(c); /* a client that floods a slow device */
 }
 
-/* Answers every complete frame of the input; false when the input is no Modbus TCP. */
+static bool
+has_heard_enough(const struct conn *c)
+{
+    unsigned stop_after = c->server->station.faults->stop_after;
+
+    return stop_after > 0 && c->requests >= stop_after;
+}
+
+/* Answers every complete frame of the input; false when the input is no Modbus. */
 static bool
 conn_serve(struct conn *c)
 {
-    uint8_t replies[OUT_CAP / 2];
-    size_t at = 0, out = 0;
+    struct batch batch;
+    size_t at = 0;
+    int len = 0;
 
-    while (c->in_len - at >= 8) {
-        const uint8_t *in = c->in + at;
-        size_t len = 6u + get16(in + 4);
-        if (get16(in + 2) != 0 || len < 8 || len > FRAME_MAX)
-            return false;
-        if (c->in_len - at < len)
+    batch.len = 0;
+    while (!c->is_closing && !has_heard_enough(c)) {
+        len = station_frame_length(&c->server->station, c->in + at, c->in_len - at);
+        if (len <= 0)
             break;
-        if (out + FRAME_MAX > sizeof replies) {
-            conn_reply(c, replies, out);
-            out = 0;
-        }
-        out += answer(c->server, in, len, replies + out);
-        at += len;
+        if (batch.len + STATION_FRAME_MAX > sizeof batch.bytes)
+            batch_flush(c, &batch);
+        conn_answer(c, &batch, c->in + at, (size_t)len);
+        at += (size_t)len;
     }
+    batch_flush(c, &batch);
     memmove(c->in, c->in + at, c->in_len - at);
     c->in_len -= at;
-    if (out > 0 && !c->is_closing)
-        conn_reply(c, replies, out);
-    return true;
+    return len >= 0;
 }
 
 static void
@@ -376,11 +212,22 @@ on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf)
     c->in_len += (size_t)n;
     if (!conn_serve(c))
         conn_close(c);
+    else if (!c->is_closing && has_heard_enough(c))
+        uv_read_stop(tcp);
+}
+
+static bool
+is_unwanted(const struct server *s)
+{
+    const struct faults *f = s->station.faults;
+
+    return f->is_refusing || (f->max_conns > 0 && s->conn_count > f->max_conns);
 }
 
 static void
 on_connection(uv_stream_t *listener, int status)
 {
+    static const struct replies_ops ops = {conn_write, conn_cut, conn_unref};
     struct server *s = listener->data;
     struct conn *c;
 
@@ -390,16 +237,19 @@ on_connection(uv_stream_t *listener, int status)
     c->server = s;
     c->handles = 2;
     s->handles++;
+    s->conn_count++;
     DL_APPEND(s->conns, c);
     uv_tcp_init(listener->loop, &c->tcp);
-    uv_timer_init(listener->loop, &c->timer);
-    c->tcp.data = c->timer.data = c;
-    if (uv_accept(listener, (uv_stream_t *)&c->tcp) != 0 || s->conf.faults->is_refusing) {
+    c->tcp.data = c;
+    c->replies.faults = s->station.faults;
+    replies_init(&c->replies, listener->loop, &ops, c);
+    if (uv_accept(listener, (uv_stream_t *)&c->tcp) != 0 || is_unwanted(s)) {
         conn_close(c);
         return;
     }
     uv_tcp_nodelay(&c->tcp, 1);
-    uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
+    if (!s->station.faults->is_half_open)
+        uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 }
 
 /* --- the server --- */
@@ -411,10 +261,10 @@ on_listener_closed(uv_handle_t *handle)
 }
 
 static int
-listen_on(struct server *s)
+listen_on(struct server *s, const struct server_conf *conf)
 {
     struct sockaddr_in addr;
-    int len = sizeof addr, err = uv_ip4_addr(s->conf.host, s->conf.port, &addr);
+    int len = sizeof addr, err = uv_ip4_addr(conf->host, conf->port, &addr);
 
     if (err == 0)
         err = uv_tcp_bind(&s->listener, (struct sockaddr *)&addr, 0);
@@ -431,11 +281,11 @@ server_open(uv_loop_t *loop, const struct server_conf *conf, int *why)
 {
     struct server *s = mem_alloc(sizeof *s);
 
-    s->conf = *conf;
+    s->station = conf->station;
     s->handles = 1;
     uv_tcp_init(loop, &s->listener);
     s->listener.data = s;
-    *why = listen_on(s);
+    *why = listen_on(s, conf);
     if (*why != 0)
         server_close(&s);
     return s;
@@ -450,7 +300,14 @@ server_port(const struct server *s)
 uint64_t
 server_requests(const struct server *s)
 {
-    return s->requests;
+    return s->station.requests;
+}
+
+void
+server_drop(struct server *s)
+{
+    while (s->conns)
+        conn_end(s->conns, true);
 }
 
 void

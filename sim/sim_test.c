@@ -185,7 +185,7 @@ bad(void *arg, const char *device_id, const struct nx_note *why)
 static struct tally
 read_back(const struct wbuf *file)
 {
-    const struct device_options options = {"uns", 1000, nx_drivers};
+    const struct device_options options = {.uns_root = "uns", .default_interval_ms = 1000, .drivers = nx_drivers};
     const struct device_list_ops ops = {each, bad};
     struct arena arena = {0};
     struct conf_node *root;
@@ -208,7 +208,7 @@ the_gateway_reads_the_plant(void **state)
 
     (void)state;
     for (unsigned i = 0; i < PLANT_DEVICES; i++)
-        places[i] = (struct place){(uint16_t)(5020 + i), 1};
+        places[i] = (struct place){.port = (uint16_t)(5020 + i), .unit = 1};
     devices_file_plant(&file, "127.0.0.1", places);
     t = read_back(&file);
     assert_int_equal(t.bad, 0);
@@ -220,13 +220,15 @@ the_gateway_reads_the_plant(void **state)
 static void
 the_gateway_reads_the_load(void **state)
 {
-    struct place places[3] = {{1, 1}, {1, 2}, {1, 3}};
+    struct place places[3] = {{.port = 1, .unit = 1},
+                              {.port = 1, .unit = 2, .is_rtu = true},
+                              {.line = "/dev/ttyS9", .unit = 3, .baud = 9600}};
     struct wbuf file = wbuf_init(0);
     struct load load;
     struct tally t;
 
     (void)state;
-    load_init(&load, 3, 200, true);
+    load_init(&load, 3, 200, LOAD_FLOAT32);
     devices_file_load(&file, "127.0.0.1", places, &load, "250ms");
     t = read_back(&file);
     assert_int_equal(t.bad, 0);
@@ -243,7 +245,7 @@ load_counts_whole_values_only(void **state)
     struct memory *m;
 
     (void)state;
-    load_init(&load, 1, 4, true);
+    load_init(&load, 1, 4, LOAD_FLOAT32);
     m = &load.memories[0];
     m->before_read(NULL, m, MEMORY_HOLDING, 0, 8);
     m->before_read(NULL, m, MEMORY_HOLDING, 1, 4); /* half of 0, all of 1, half of 2 */

@@ -73,6 +73,17 @@ const struct nx_param modbus_tag_params[] = {
      .max = MODBUS_READ_REGS_MAX,
      .unit = "registers",
      .help = "Length of a string in registers of two characters; other types know their own size."},
+    {.key = "encoding",
+     .type = NX_PARAM_ENUM,
+     .def = "binary",
+     .choices = "binary|bcd",
+     .help = "bcd: four decimal digits in each register, for whole numbers of 16, 32 and 64 bits."},
+    {.key = "write_function",
+     .type = NX_PARAM_ENUM,
+     .def = "auto",
+     .choices = "auto|multiple|read_write",
+     .help = "auto: functions 5, 6 or 16, whichever is enough. multiple: 15 and 16. read_write: 23, which reads the "
+             "registers back in the same transaction."},
     {.key = NULL},
 };
 
@@ -106,7 +117,8 @@ static const uint8_t type_regs[NX_DT_COUNT] = {
 
 /* The parts of the text before they are given a meaning. */
 struct parts {
-    char prefix[24]; /* lower case; "" when there is none */
+    uint32_t elements; /* 0: no array */
+    char prefix[24];   /* lower case; "" when there is none */
     struct slice number;
     int bit;
 };
@@ -157,13 +169,35 @@ split_bit(struct slice *s, int *bit, struct nx_note *why)
     return NX_OK;
 }
 
+/* Takes "[10]" off the end. */
+static enum nx_err
+split_array(struct slice *s, uint32_t *elements, struct nx_note *why)
+{
+    const uint8_t *open = s->len > 0 ? memchr(s->p, '[', s->len) : NULL;
+    struct slice number;
+    uint64_t n;
+
+    *elements = 0;
+    if (!open)
+        return NX_OK;
+    number = slice_skip(*s, (size_t)(open + 1 - s->p));
+    if (number.len < 2 || number.p[number.len - 1] != ']' || !num_u64(slice(number.p, number.len - 1), &n) || n == 0 ||
+        n > UINT16_MAX + 1u)
+        return nx_fail(why, NX_E_CONFIG, "the part in brackets must be the number of elements, from 1 to 65536: [10]");
+    *elements = (uint32_t)n;
+    *s = trim(slice(s->p, (size_t)(open - s->p)));
+    return NX_OK;
+}
+
 static enum nx_err
 split(const char *text, struct parts *out, struct nx_note *why)
 {
     struct slice s = trim(slice_str(text));
     size_t n = 0;
-    enum nx_err err = split_bit(&s, &out->bit, why);
+    enum nx_err err = split_array(&s, &out->elements, why);
 
+    if (err == NX_OK)
+        err = split_bit(&s, &out->bit, why);
     if (err != NX_OK)
         return err;
     while (n < s.len && (isalpha(s.p[n]) || s.p[n] == '_') && n < sizeof out->prefix - 1) {
@@ -285,6 +319,37 @@ read_size(const struct nx_addr_spec *spec, struct modbus_addr *addr, struct nx_n
     return NX_OK;
 }
 
+/* Goes to the element that is asked for; the whole array must lie in the table. */
+static enum nx_err
+read_element(const struct nx_addr_spec *spec, const struct parts *parts, struct modbus_addr *addr, struct nx_note *why)
+{
+    uint64_t last = parts->elements > spec->element ? parts->elements - 1 : spec->element;
+    uint64_t bit = addr->bit == MODBUS_NO_BIT ? 0 : (uint64_t)addr->bit;
+    uint64_t step = addr->bit == MODBUS_NO_BIT ? addr->count * 16u : 1; /* in sixteenths of an address */
+
+    if (parts->elements != 0 && spec->element >= parts->elements)
+        return nx_fail(why, NX_E_CONFIG, "there is no element %u: the array has %u", spec->element, parts->elements);
+    if (addr->start + (bit + last * step) / 16 + addr->count > 65536u)
+        return nx_fail(why, NX_E_CONFIG, "the array reaches past the last address (65535)");
+    bit += spec->element * step;
+    addr->start = (uint16_t)(addr->start + bit / 16);
+    if (addr->bit != MODBUS_NO_BIT)
+        addr->bit = (int8_t)(bit % 16);
+    return NX_OK;
+}
+
+static enum nx_err
+read_encoding(const struct nx_addr_spec *spec, struct modbus_addr *addr, struct nx_note *why)
+{
+    addr->is_bcd = setting(spec, "encoding") == 1;
+    addr->write_with = (uint8_t)setting(spec, "write_function");
+    if (addr->is_bcd && (spec->data_type < NX_DT_INT16 || spec->data_type > NX_DT_UINT64))
+        return nx_fail(why, NX_E_CONFIG, "encoding bcd needs a whole number of 16, 32 or 64 bits as data_type");
+    if (addr->write_with == MODBUS_WRITE_READ && (modbus_table_is_bits(addr->table) || addr->bit != MODBUS_NO_BIT))
+        return nx_fail(why, NX_E_CONFIG, "write_function read_write is for registers; a bit is written alone");
+    return NX_OK;
+}
+
 static enum nx_err
 read_order(const struct nx_addr_spec *spec, struct modbus_addr *addr, struct nx_note *why)
 {
@@ -300,9 +365,17 @@ read_order(const struct nx_addr_spec *spec, struct modbus_addr *addr, struct nx_
     return NX_OK;
 }
 
+static void
+spell(const struct modbus_addr *addr, char *out, size_t cap)
+{
+    if (addr->bit == MODBUS_NO_BIT)
+        snprintf(out, cap, "%s:%u", modbus_table_name(addr->table), addr->start);
+    else
+        snprintf(out, cap, "%s:%u.%d", modbus_table_name(addr->table), addr->start, addr->bit);
+}
+
 enum nx_err
-modbus_addr_parse(const struct nx_addr_spec *spec, void *out, char *canonical, size_t canonical_cap,
-                  struct nx_note *why)
+modbus_addr_parse(const struct nx_addr_spec *spec, void *out, struct nx_addr_info *info, struct nx_note *why)
 {
     struct modbus_addr *addr = out;
     struct parts parts;
@@ -317,11 +390,13 @@ modbus_addr_parse(const struct nx_addr_spec *spec, void *out, char *canonical, s
         err = read_size(spec, addr, why);
     if (err == NX_OK)
         err = read_order(spec, addr, why);
+    if (err == NX_OK)
+        err = read_encoding(spec, addr, why);
+    if (err == NX_OK)
+        err = read_element(spec, &parts, addr, why);
     if (err != NX_OK)
         return err;
-    if (addr->bit == MODBUS_NO_BIT)
-        snprintf(canonical, canonical_cap, "%s:%u", modbus_table_name(addr->table), addr->start);
-    else
-        snprintf(canonical, canonical_cap, "%s:%u.%d", modbus_table_name(addr->table), addr->start, addr->bit);
+    info->elements = parts.elements;
+    spell(addr, info->canonical, sizeof info->canonical);
     return NX_OK;
 }

@@ -6,6 +6,7 @@
  *                        (address_base zero_based, the default) or counts from 1 (one_based). 0x.. is hexadecimal.
  *   100                  the same with the table taken from register_type.
  *   ....3                bit 3 of a register, 0 is the lowest; data type bool.
+ *   ....[10]             an array of ten. Elements follow each other: registers by the size of the type, bits by one.
  *
  * The canonical text is always table and wire address: "holding:0", "holding:0.3". */
 #ifndef MODBUS_ADDR_H
@@ -24,6 +25,9 @@ enum {
 
 #define MODBUS_NO_BIT (-1)
 
+/* How a register is written: the smallest function that does it (6 or 16), always 16, or 23, which reads back. */
+enum modbus_write_with { MODBUS_WRITE_AUTO, MODBUS_WRITE_MULTIPLE, MODBUS_WRITE_READ };
+
 struct modbus_addr {
     uint8_t table; /* enum modbus_table */
     uint8_t type;  /* enum nx_data_type */
@@ -31,6 +35,8 @@ struct modbus_addr {
     int8_t bit;    /* 0..15, or MODBUS_NO_BIT */
     uint16_t start;
     uint16_t count; /* registers, or 1 for a coil or discrete input */
+    bool is_bcd;
+    uint8_t write_with; /* enum modbus_write_with */
 };
 
 /* Settings of a tag. */

@@ -8,19 +8,31 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
+
+static enum nx_err
+parse_element(const char *text, enum nx_data_type type, const char *setting, uint32_t element, struct modbus_addr *addr,
+              struct nx_addr_info *info, struct nx_note *why)
+{
+    const char *pairs[] = {setting, NULL};
+    struct nx_settings settings = {modbus_tag_params, pairs};
+    struct nx_addr_spec spec = {.address = text, .data_type = type, .element = element, .settings = &settings};
+
+    *addr = (struct modbus_addr){0};
+    return modbus_addr_parse(&spec, addr, info, why);
+}
 
 static enum nx_err
 parse(const char *text, enum nx_data_type type, const char *setting, struct modbus_addr *addr, char canonical[64],
       struct nx_note *why)
 {
-    const char *pairs[] = {setting, NULL};
-    struct nx_settings settings = {modbus_tag_params, pairs};
-    struct nx_addr_spec spec = {.address = text, .data_type = type, .settings = &settings};
+    struct nx_addr_info info = {0};
+    enum nx_err err = parse_element(text, type, setting, 0, addr, &info, why);
 
-    *addr = (struct modbus_addr){0};
-    return modbus_addr_parse(&spec, addr, canonical, 64, why);
+    snprintf(canonical, 64, "%.63s", info.canonical);
+    return err;
 }
 
 static void
@@ -99,6 +111,19 @@ wrong_addresses_say_what_is_wrong(void **state)
         {"holding:1", NULL, "register_count from 1", NX_DT_STRING},
         {"holding:1", "register_count=1", "takes 2 registers", NX_DT_FLOAT32},
         {"holding:1", "byte_order=ABCDEFGH", "use ABCD", NX_DT_FLOAT32},
+        {"holding:1[", NULL, "part in brackets", NX_DT_UINT16},
+        {"holding:1[]", NULL, "part in brackets", NX_DT_UINT16},
+        {"holding:1[0]", NULL, "part in brackets", NX_DT_UINT16},
+        {"holding:1[5", NULL, "part in brackets", NX_DT_UINT16},
+        {"holding:1[5].3", NULL, "part in brackets", NX_DT_BOOL},
+        {"holding:1[65536]", NULL, "past the last address", NX_DT_UINT16},
+        {"holding:65530[4]", NULL, "past the last address", NX_DT_FLOAT32},
+        {"holding:65535.8[9]", NULL, "past the last address", NX_DT_BOOL},
+        {"coil:65535[2]", NULL, "past the last address", NX_DT_BOOL},
+        {"holding:1", "encoding=bcd", "encoding bcd needs", NX_DT_FLOAT32},
+        {"holding:1", "encoding=bcd", "encoding bcd needs", NX_DT_UINT8},
+        {"coil:1", "write_function=read_write", "is for registers", NX_DT_BOOL},
+        {"hr1.1", "write_function=read_write", "is for registers", NX_DT_BOOL},
     };
 
     (void)state;
@@ -110,6 +135,45 @@ wrong_addresses_say_what_is_wrong(void **state)
         if (!strstr(why.text, rows[i].says))
             fail_msg("%s: '%s' does not say '%s'", rows[i].text, why.text, rows[i].says);
     }
+}
+
+static void
+elements_of_arrays_follow_each_other(void **state)
+{
+    static const struct {
+        const char *text, *setting;
+        enum nx_data_type type;
+        uint32_t element, elements;
+        const char *canonical;
+    } rows[] = {
+        {"40001[10]", NULL, NX_DT_UINT16, 0, 10, "holding:0"},
+        {"40001[10]", NULL, NX_DT_UINT16, 9, 10, "holding:9"},
+        {"holding:0 [10]", NULL, NX_DT_FLOAT32, 9, 10, "holding:18"},
+        {"hr100[3]", NULL, NX_DT_FLOAT64, 2, 3, "holding:108"},
+        {"hr100[3]", "register_count=5", NX_DT_STRING, 2, 3, "holding:110"},
+        {"coil:7[100]", NULL, NX_DT_BOOL, 50, 100, "coil:57"},
+        {"10001[8]", NULL, NX_DT_BOOL, 7, 8, "discrete:7"},
+        {"hr5.14[4]", NULL, NX_DT_BOOL, 1, 4, "holding:5.15"},
+        {"hr5.14[4]", NULL, NX_DT_BOOL, 3, 4, "holding:6.1"},
+        {"hr5", NULL, NX_DT_INT32, 3, 0, "holding:11"}, /* the number of elements may be said elsewhere */
+        {"hr0[65536]", NULL, NX_DT_UINT16, 65535, 65536, "holding:65535"},
+        {"hr65535.0[16]", NULL, NX_DT_BOOL, 15, 16, "holding:65535.15"},
+    };
+    struct nx_addr_info info;
+    struct modbus_addr addr;
+    struct nx_note why = {0};
+
+    (void)state;
+    for (size_t i = 0; i < MEM_COUNT(rows); i++) {
+        info = (struct nx_addr_info){0};
+        if (parse_element(rows[i].text, rows[i].type, rows[i].setting, rows[i].element, &addr, &info, &why) != NX_OK)
+            fail_msg("%s: %s", rows[i].text, why.text);
+        assert_string_equal(info.canonical, rows[i].canonical);
+        assert_int_equal(info.elements, rows[i].elements);
+    }
+    assert_int_equal(parse_element("hr0[4]", NX_DT_UINT16, NULL, 4, &addr, &info, &why), NX_E_CONFIG);
+    assert_int_equal(parse_element("hr65530", NX_DT_UINT16, NULL, 6, &addr, &info, &why), NX_E_CONFIG);
+    assert_int_equal(parse_element("hr0", NX_DT_UINT16, NULL, UINT32_MAX, &addr, &info, &why), NX_E_CONFIG);
 }
 
 static void
@@ -128,7 +192,7 @@ byte_orders_spell_out_the_wire(void **state)
 
         strcat(setting, names[i]);
         assert_int_equal(parse("hr0", size == 4 ? NX_DT_UINT32 : NX_DT_UINT64, setting, &addr, canonical, NULL), NX_OK);
-        assert_int_equal(modbus_value_decode(&addr, (const uint8_t *)names[i], text, &v), NX_OK);
+        assert_int_equal(modbus_value_decode(&addr, (const uint8_t *)names[i], text, &v, NULL), NX_OK);
         assert_true(v.u == back.u);
         assert_int_equal(modbus_value_encode(&addr, &back, wire, NULL), NX_OK);
         assert_memory_equal(wire, names[i], size);
@@ -164,7 +228,7 @@ byte_order_aliases(void **state)
         struct nx_value v;
 
         assert_int_equal(parse("hr0", rows[i].type, rows[i].setting, &addr, canonical, NULL), NX_OK);
-        assert_int_equal(modbus_value_decode(&addr, (const uint8_t *)rows[i].wire, text, &v), NX_OK);
+        assert_int_equal(modbus_value_decode(&addr, (const uint8_t *)rows[i].wire, text, &v, NULL), NX_OK);
         assert_true(v.u == rows[i].value);
     }
 }
@@ -190,31 +254,31 @@ types_are_decoded(void **state)
 
     (void)state;
     a = addr_of(NX_DT_INT8, NULL);
-    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v), NX_OK);
+    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v, NULL), NX_OK);
     assert_true(v.type == NX_TYPE_INT && v.i == -2);
     a = addr_of(NX_DT_UINT8, NULL);
-    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v), NX_OK);
+    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v, NULL), NX_OK);
     assert_true(v.type == NX_TYPE_UINT && v.u == 254);
     a = addr_of(NX_DT_INT16, NULL);
-    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v), NX_OK);
+    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v, NULL), NX_OK);
     assert_true(v.type == NX_TYPE_INT && v.i == -2);
     a = addr_of(NX_DT_INT32, NULL);
-    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v), NX_OK);
+    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v, NULL), NX_OK);
     assert_true(v.type == NX_TYPE_INT && v.i == (int32_t)0xFFFEFFFE);
     a = addr_of(NX_DT_INT64, NULL);
-    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v), NX_OK);
+    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v, NULL), NX_OK);
     assert_true(v.type == NX_TYPE_INT && v.i == (int64_t)0xFFFEFFFEFFFEFFFE);
     a = addr_of(NX_DT_FLOAT32, NULL);
-    assert_int_equal(modbus_value_decode(&a, pi, text, &v), NX_OK);
+    assert_int_equal(modbus_value_decode(&a, pi, text, &v, NULL), NX_OK);
     assert_true(v.type == NX_TYPE_DOUBLE && fabs(v.d - 3.14159274) < 1e-7);
     a = addr_of(NX_DT_FLOAT64, NULL);
-    assert_int_equal(modbus_value_decode(&a, e, text, &v), NX_OK);
+    assert_int_equal(modbus_value_decode(&a, e, text, &v, NULL), NX_OK);
     assert_true(v.type == NX_TYPE_DOUBLE && fabs(v.d - 2.718281828459045) < 1e-15);
     a = addr_of(NX_DT_BOOL, NULL);
-    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v), NX_OK);
+    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v, NULL), NX_OK);
     assert_true(v.type == NX_TYPE_BOOL && v.b);
     a.bit = 0;
-    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v), NX_OK);
+    assert_int_equal(modbus_value_decode(&a, minus_two, text, &v, NULL), NX_OK);
     assert_true(v.type == NX_TYPE_BOOL && !v.b);
 }
 
@@ -228,9 +292,51 @@ nan_and_infinity_are_no_values(void **state)
     struct nx_value v;
 
     (void)state;
-    assert_int_equal(modbus_value_decode(&f, nan4, text, &v), NX_E_VALUE);
-    assert_int_equal(modbus_value_decode(&f, inf4, text, &v), NX_E_VALUE);
-    assert_int_equal(modbus_value_decode(&d, nan8, text, &v), NX_E_VALUE);
+    assert_int_equal(modbus_value_decode(&f, nan4, text, &v, NULL), NX_E_VALUE);
+    assert_int_equal(modbus_value_decode(&f, inf4, text, &v, NULL), NX_E_VALUE);
+    assert_int_equal(modbus_value_decode(&d, nan8, text, &v, NULL), NX_E_VALUE);
+}
+
+static void
+decimal_digits(void **state)
+{
+    static const struct {
+        enum nx_data_type type;
+        const char *wire;
+        int64_t value;
+    } rows[] = {
+        {NX_DT_UINT16, "\x12\x34", 1234},
+        {NX_DT_INT16, "\x99\x99", 9999},
+        {NX_DT_UINT32, "\x00\x12\x34\x56", 123456},
+        {NX_DT_INT32, "\x99\x99\x99\x99", 99999999},
+        {NX_DT_UINT64, "\x00\x00\x00\x00\x00\x00\x00\x07", 7},
+        {NX_DT_INT64, "\x99\x99\x99\x99\x99\x99\x99\x99", 9999999999999999},
+    };
+    char text[MODBUS_TEXT_MAX];
+    uint8_t wire[8];
+    struct nx_value v, in;
+    struct nx_note why;
+    struct modbus_addr a;
+
+    (void)state;
+    for (size_t i = 0; i < MEM_COUNT(rows); i++) {
+        a = addr_of(rows[i].type, "encoding=bcd");
+        assert_int_equal(modbus_value_decode(&a, (const uint8_t *)rows[i].wire, text, &v, &why), NX_OK);
+        assert_true(v.i == rows[i].value);
+        assert_int_equal(modbus_value_encode(&a, &v, wire, &why), NX_OK);
+        assert_memory_equal(wire, rows[i].wire, a.count * 2u);
+        in = nx_value_int(rows[i].value + 1);
+        assert_int_equal(modbus_value_encode(&a, &in, wire, &why), (i & 1) != 0 ? NX_E_RANGE : NX_OK);
+        in = nx_value_int(-1);
+        assert_int_equal(modbus_value_encode(&a, &in, wire, &why), NX_E_RANGE);
+    }
+    a = addr_of(NX_DT_UINT16, "encoding=bcd");
+    assert_int_equal(modbus_value_decode(&a, (const uint8_t *)"\x12\x3C", text, &v, &why), NX_E_VALUE);
+    assert_non_null(strstr(why.text, "123C: C is no decimal digit"));
+    a = addr_of(NX_DT_UINT32, "encoding=bcd");
+    a.order = MODBUS_SWAP_WORDS;
+    assert_int_equal(modbus_value_decode(&a, (const uint8_t *)"\x56\x78\x12\x34", text, &v, &why), NX_OK);
+    assert_true(v.u == 12345678);
 }
 
 static void
@@ -266,13 +372,13 @@ strings(void **state)
     (void)state;
     for (size_t i = 0; i < MEM_COUNT(rows); i++) {
         struct modbus_addr addr = addr_of(NX_DT_STRING, rows[i].setting);
-        assert_int_equal(modbus_value_decode(&addr, (const uint8_t *)rows[i].wire, text, &v), NX_OK);
+        assert_int_equal(modbus_value_decode(&addr, (const uint8_t *)rows[i].wire, text, &v, NULL), NX_OK);
         assert_true(slice_eq_str(slice(v.s, v.len), rows[i].text));
     }
     swapped.order = MODBUS_SWAP_BYTES;
     assert_int_equal(modbus_value_encode(&swapped, &in, wire, NULL), NX_OK);
     assert_memory_equal(wire, "ba\0c\0\0\0\0", 8);
-    assert_int_equal(modbus_value_decode(&swapped, wire, text, &v), NX_OK);
+    assert_int_equal(modbus_value_decode(&swapped, wire, text, &v, NULL), NX_OK);
     assert_true(slice_eq_str(slice(v.s, v.len), "abc"));
     assert_int_equal(modbus_value_encode(&swapped, &too_long, wire, NULL), NX_E_RANGE);
     assert_int_equal(modbus_value_encode(&swapped, &(struct nx_value){.type = NX_TYPE_INT}, wire, NULL), NX_E_VALUE);
@@ -325,7 +431,7 @@ writes_check_the_range(void **state)
         assert_int_equal(modbus_value_encode(&addr, &rows[i].value, wire, &why), rows[i].err);
         assert_int_equal(why.text[0] != '\0', rows[i].err != NX_OK);
         if (rows[i].err == NX_OK)
-            assert_int_equal(modbus_value_decode(&addr, wire, text, &back), NX_OK);
+            assert_int_equal(modbus_value_decode(&addr, wire, text, &back, NULL), NX_OK);
     }
 }
 
@@ -339,19 +445,22 @@ write_requests(void **state)
         struct nx_value value;
         enum nx_err err;
         unsigned fc, len;
-        const char *data;
+        const char *data, *setting;
     } rows[] = {
-        {"coil:3", NX_DT_BOOL, false, {NX_TYPE_BOOL, 0, {.b = true}}, NX_OK, 5, 2, "\xFF\0"},
-        {"coil:3", NX_DT_BOOL, false, {NX_TYPE_INT, 0, {.i = 0}}, NX_OK, 5, 2, "\0\0"},
-        {"coil:3", NX_DT_BOOL, true, {NX_TYPE_BOOL, 0, {.b = true}}, NX_OK, 15, 1, "\1"},
-        {"hr3", NX_DT_INT16, false, {NX_TYPE_INT, 0, {.i = -2}}, NX_OK, 6, 2, "\xFF\xFE"},
-        {"hr3", NX_DT_INT16, true, {NX_TYPE_INT, 0, {.i = -2}}, NX_OK, 16, 2, "\xFF\xFE"},
-        {"hr3", NX_DT_UINT32, false, {NX_TYPE_UINT, 0, {.u = 0x01020304}}, NX_OK, 16, 4, "\1\2\3\4"},
-        {"hr3.0", NX_DT_BOOL, false, {NX_TYPE_BOOL, 0, {.b = true}}, NX_OK, 22, 4, "\xFF\xFE\0\1"},
-        {"hr3.15", NX_DT_BOOL, false, {NX_TYPE_BOOL, 0, {.b = false}}, NX_OK, 22, 4, "\x7F\xFF\0\0"},
-        {"ir3", NX_DT_INT16, false, {NX_TYPE_INT, 0, {.i = 1}}, NX_E_DENIED, 0, 0, ""},
-        {"di3", NX_DT_BOOL, false, {NX_TYPE_BOOL, 0, {.b = true}}, NX_E_DENIED, 0, 0, ""},
-        {"coil:3", NX_DT_BOOL, false, {NX_TYPE_INT, 0, {.i = 5}}, NX_E_RANGE, 0, 0, ""},
+        {"coil:3", NX_DT_BOOL, false, {NX_TYPE_BOOL, 0, {.b = true}}, NX_OK, 5, 2, "\xFF\0", NULL},
+        {"coil:3", NX_DT_BOOL, false, {NX_TYPE_INT, 0, {.i = 0}}, NX_OK, 5, 2, "\0\0", NULL},
+        {"coil:3", NX_DT_BOOL, true, {NX_TYPE_BOOL, 0, {.b = true}}, NX_OK, 15, 1, "\1", NULL},
+        {"hr3", NX_DT_INT16, false, {NX_TYPE_INT, 0, {.i = -2}}, NX_OK, 6, 2, "\xFF\xFE", NULL},
+        {"hr3", NX_DT_INT16, true, {NX_TYPE_INT, 0, {.i = -2}}, NX_OK, 16, 2, "\xFF\xFE", NULL},
+        {"hr3", NX_DT_UINT32, false, {NX_TYPE_UINT, 0, {.u = 0x01020304}}, NX_OK, 16, 4, "\1\2\3\4", NULL},
+        {"hr3.0", NX_DT_BOOL, false, {NX_TYPE_BOOL, 0, {.b = true}}, NX_OK, 22, 4, "\xFF\xFE\0\1", NULL},
+        {"hr3.15", NX_DT_BOOL, false, {NX_TYPE_BOOL, 0, {.b = false}}, NX_OK, 22, 4, "\x7F\xFF\0\0", NULL},
+        {"hr3", NX_DT_INT16, false, {NX_TYPE_INT, 0, {.i = -2}}, NX_OK, 23, 2, "\xFF\xFE", "write_function=read_write"},
+        {"hr3", NX_DT_INT16, false, {NX_TYPE_INT, 0, {.i = -2}}, NX_OK, 16, 2, "\xFF\xFE", "write_function=multiple"},
+        {"coil:3", NX_DT_BOOL, false, {NX_TYPE_BOOL, 0, {.b = true}}, NX_OK, 15, 1, "\1", "write_function=multiple"},
+        {"ir3", NX_DT_INT16, false, {NX_TYPE_INT, 0, {.i = 1}}, NX_E_DENIED, 0, 0, "", NULL},
+        {"di3", NX_DT_BOOL, false, {NX_TYPE_BOOL, 0, {.b = true}}, NX_E_DENIED, 0, 0, "", NULL},
+        {"coil:3", NX_DT_BOOL, false, {NX_TYPE_INT, 0, {.i = 5}}, NX_E_RANGE, 0, 0, "", NULL},
     };
 
     (void)state;
@@ -361,7 +470,7 @@ write_requests(void **state)
         char canonical[64];
         struct nx_note why;
 
-        assert_int_equal(parse(rows[i].text, rows[i].type, NULL, &addr, canonical, NULL), NX_OK);
+        assert_int_equal(parse(rows[i].text, rows[i].type, rows[i].setting, &addr, canonical, NULL), NX_OK);
         assert_int_equal(modbus_write_init(&wr, &addr, &rows[i].value, rows[i].is_multiple_only, &why), rows[i].err);
         if (rows[i].err != NX_OK)
             continue;
@@ -392,6 +501,8 @@ main(void)
         cmocka_unit_test(byte_order_aliases),
         cmocka_unit_test(types_are_decoded),
         cmocka_unit_test(nan_and_infinity_are_no_values),
+        cmocka_unit_test(decimal_digits),
+        cmocka_unit_test(elements_of_arrays_follow_each_other),
         cmocka_unit_test(strings),
         cmocka_unit_test(writes_check_the_range),
         cmocka_unit_test(write_requests),

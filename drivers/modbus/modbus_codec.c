@@ -6,9 +6,6 @@
 #include <assert.h>
 
 #define EXCEPTION_BIT 0x80u
-/* The length field counts the unit identifier and the PDU. */
-#define LENGTH_MIN 2u
-#define LENGTH_MAX (1u + MODBUS_PDU_MAX)
 
 static const struct {
     uint8_t code;
@@ -46,6 +43,15 @@ modbus_exception_err(unsigned exception)
 }
 
 static void
+put_registers(struct wbuf *w, const struct modbus_request *rq)
+{
+    assert(rq->count >= 1 && rq->count <= MODBUS_WRITE_REGS_MAX && rq->data.len == rq->count * 2u);
+    wbuf_be16(w, rq->count);
+    wbuf_u8(w, (unsigned)rq->data.len);
+    wbuf_slice(w, rq->data);
+}
+
+static void
 put_body(struct wbuf *w, const struct modbus_request *rq)
 {
     wbuf_be16(w, rq->start);
@@ -75,11 +81,14 @@ put_body(struct wbuf *w, const struct modbus_request *rq)
         wbuf_u8(w, (unsigned)rq->data.len);
         wbuf_slice(w, rq->data);
         break;
-    case MODBUS_WRITE_REGISTERS:
-        assert(rq->count >= 1 && rq->count <= MODBUS_WRITE_REGS_MAX && rq->data.len == rq->count * 2u);
+    case MODBUS_READ_WRITE: /* AP 6.17: what to read goes first, the device writes first */
+        assert(rq->count <= MODBUS_RW_REGS_MAX);
         wbuf_be16(w, rq->count);
-        wbuf_u8(w, (unsigned)rq->data.len);
-        wbuf_slice(w, rq->data);
+        wbuf_be16(w, rq->start);
+        put_registers(w, rq);
+        break;
+    case MODBUS_WRITE_REGISTERS:
+        put_registers(w, rq);
         break;
     default:
         assert(false);
@@ -87,48 +96,87 @@ put_body(struct wbuf *w, const struct modbus_request *rq)
 }
 
 size_t
-modbus_encode_request(const struct modbus_request *rq, uint8_t out[MODBUS_ADU_MAX])
+modbus_encode_request(const struct modbus_request *rq, uint8_t out[MODBUS_PDU_MAX])
 {
-    struct wbuf w = wbuf_fixed(out, MODBUS_ADU_MAX);
+    struct wbuf w = wbuf_fixed(out, MODBUS_PDU_MAX);
 
-    wbuf_be16(&w, rq->tid);
-    wbuf_be16(&w, 0); /* protocol identifier: Modbus */
-    wbuf_be16(&w, 0); /* length, patched below */
-    wbuf_u8(&w, rq->unit);
     wbuf_u8(&w, rq->fc);
     put_body(&w, rq);
-    wbuf_patch_be16(&w, 4, (unsigned)(w.len - 6));
     assert(!w.failed);
     return w.len;
 }
 
-enum nx_err
-modbus_next_frame(struct slice *in, struct modbus_frame *frame)
+static void
+take_counted(struct rbuf *r, struct modbus_request *rq)
 {
-    struct rbuf r = rbuf_init(*in);
-    uint16_t tid = rbuf_be16(&r), protocol = rbuf_be16(&r), length = rbuf_be16(&r);
-
-    /* Judge each field as soon as it is there: a wrong length must not make us wait for bytes that never come. */
-    if (in->len >= 4 && protocol != 0)
-        return NX_E_PROTO;
-    if (in->len < 6)
-        return NX_E_MORE;
-    if (length < LENGTH_MIN || length > LENGTH_MAX)
-        return NX_E_PROTO;
-    if (in->len < 6u + length)
-        return NX_E_MORE;
-    frame->tid = tid;
-    frame->unit = rbuf_u8(&r);
-    frame->pdu = rbuf_take(&r, length - 1u);
-    *in = slice_skip(*in, 6u + length);
-    return NX_OK;
+    rq->count = rbuf_be16(r);
+    rq->data = rbuf_take(r, rbuf_u8(r));
 }
 
-/* AP 6.1 to 6.4: byte count, then the data. */
+static bool
+is_possible(const struct modbus_request *rq)
+{
+    switch (rq->fc) {
+    case MODBUS_READ_COILS:
+    case MODBUS_READ_DISCRETE:
+        return rq->count >= 1 && rq->count <= MODBUS_READ_BITS_MAX;
+    case MODBUS_READ_HOLDING:
+    case MODBUS_READ_INPUT:
+        return rq->count >= 1 && rq->count <= MODBUS_READ_REGS_MAX;
+    case MODBUS_WRITE_COILS:
+        return rq->count >= 1 && rq->count <= MODBUS_WRITE_BITS_MAX && rq->data.len == (rq->count + 7u) / 8u;
+    case MODBUS_WRITE_REGISTERS:
+        return rq->count >= 1 && rq->count <= MODBUS_WRITE_REGS_MAX && rq->data.len == rq->count * 2u;
+    case MODBUS_READ_WRITE:
+        return rq->count >= 1 && rq->count <= MODBUS_RW_REGS_MAX && rq->data.len == rq->count * 2u;
+    default:
+        return true;
+    }
+}
+
+enum nx_err
+modbus_decode_request(struct slice pdu, struct modbus_request *rq)
+{
+    struct rbuf r = rbuf_init(pdu);
+
+    rq->fc = rbuf_u8(&r);
+    rq->start = rbuf_be16(&r);
+    rq->count = 1;
+    rq->data = slice(NULL, 0);
+    if (modbus_fc_is_read(rq->fc)) {
+        rq->count = rbuf_be16(&r);
+    } else if (rq->fc == MODBUS_WRITE_COIL || rq->fc == MODBUS_WRITE_REGISTER) {
+        rq->data = rbuf_take(&r, 2);
+    } else if (rq->fc == MODBUS_MASK_WRITE) {
+        rq->data = rbuf_take(&r, 4);
+    } else if (rq->fc == MODBUS_WRITE_COILS || rq->fc == MODBUS_WRITE_REGISTERS) {
+        take_counted(&r, rq);
+    } else if (rq->fc == MODBUS_READ_WRITE) {
+        uint16_t read_count = rbuf_be16(&r), write_start = rbuf_be16(&r);
+        take_counted(&r, rq);
+        if (read_count != rq->count || write_start != rq->start)
+            return NX_E_PROTO;
+    } else {
+        return NX_E_PROTO;
+    }
+    return rbuf_finish(&r) == NX_OK && is_possible(rq) ? NX_OK : NX_E_PROTO;
+}
+
+size_t
+modbus_reply_bytes(const struct modbus_request *rq)
+{
+    if (modbus_fc_is_bits(rq->fc))
+        return 2u + (rq->count + 7u) / 8u;
+    if (modbus_fc_is_read(rq->fc) || rq->fc == MODBUS_READ_WRITE)
+        return 2u + 2u * rq->count;
+    return rq->fc == MODBUS_MASK_WRITE ? 7 : 5;
+}
+
+/* AP 6.1 to 6.4, 6.17: byte count, then the data. */
 static enum nx_err
 decode_read(const struct modbus_request *rq, struct rbuf *r, struct modbus_reply *reply, struct nx_note *why)
 {
-    bool is_bits = rq->fc == MODBUS_READ_COILS || rq->fc == MODBUS_READ_DISCRETE;
+    bool is_bits = modbus_fc_is_bits(rq->fc);
     size_t want = is_bits ? (rq->count + 7u) / 8u : rq->count * 2u, bytes = rbuf_u8(r), left = rbuf_left(r);
 
     if (bytes != want || left != want)
@@ -175,5 +223,6 @@ modbus_decode_reply(const struct modbus_request *rq, const struct modbus_frame *
     }
     if (fc != rq->fc)
         return nx_fail(why, NX_E_PROTO, "reply carries function %u, expected %u", fc, rq->fc);
-    return rq->fc <= MODBUS_READ_INPUT ? decode_read(rq, &r, reply, why) : decode_write(rq, &r, why);
+    return modbus_fc_is_read(fc) || fc == MODBUS_READ_WRITE ? decode_read(rq, &r, reply, why)
+                                                            : decode_write(rq, &r, why);
 }

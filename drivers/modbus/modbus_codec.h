@@ -1,6 +1,6 @@
-/* modbus_codec.h -- Modbus PDUs and the MBAP frame, as a client needs them: requests out, replies in. Pure.
+/* modbus_codec.h -- Modbus PDUs as a client needs them: requests out, replies in. Pure. Framing is modbus_frame.h.
  *
- * MODBUS Application Protocol V1.1b3 (cited "AP") and MODBUS Messaging on TCP/IP V1.0b (cited "MG"). Requests are
+ * MODBUS Application Protocol V1.1b3 (cited "AP"). Requests are
  * within the limits of the protocol by contract (assert); whatever comes from the wire is checked: a reply is good only
  * when function, byte count and echoed fields are exactly what the request asks for. */
 #ifndef MODBUS_CODEC_H
@@ -8,6 +8,8 @@
 
 #include "base/slice.h"
 #include "nexus/err.h"
+
+#include <stdbool.h>
 
 enum modbus_fc {
     MODBUS_READ_COILS = 1,
@@ -19,6 +21,7 @@ enum modbus_fc {
     MODBUS_WRITE_COILS = 15,
     MODBUS_WRITE_REGISTERS = 16,
     MODBUS_MASK_WRITE = 22,
+    MODBUS_READ_WRITE = 23,
 };
 
 enum modbus_exception {
@@ -34,16 +37,16 @@ enum modbus_exception {
     MODBUS_EX_GATEWAY_TARGET = 11,
 };
 
-#define MODBUS_MBAP_BYTES     7u
 #define MODBUS_PDU_MAX        253u
-#define MODBUS_ADU_MAX        260u
 #define MODBUS_READ_BITS_MAX  2000u
 #define MODBUS_READ_REGS_MAX  125u
 #define MODBUS_WRITE_BITS_MAX 1968u
 #define MODBUS_WRITE_REGS_MAX 123u
+#define MODBUS_RW_REGS_MAX    121u /* what FC 23 can write */
 
 /* One request. data: FC 5 and 6 two bytes, FC 15 packed bits (first bit is the lowest of the first byte), FC 16 the
- * registers as they go on the wire, FC 22 AND mask and OR mask. Borrowed. */
+ * registers as they go on the wire, FC 22 AND mask and OR mask, FC 23 as FC 16: it reads back the registers that it
+ * wrote. Borrowed. */
 struct modbus_request {
     uint16_t tid;
     uint8_t unit;
@@ -53,29 +56,42 @@ struct modbus_request {
     struct slice data;
 };
 
-/* One frame from the stream; pdu is borrowed from the input and has at least the function code. */
+/* One frame from the line; pdu is borrowed from the input and has at least the function code. */
 struct modbus_frame {
-    uint16_t tid;
+    uint16_t tid; /* 0 in framings without one */
     uint8_t unit;
     struct slice pdu;
 };
 
 struct modbus_reply {
     uint8_t exception; /* 0: none */
-    struct slice data; /* reads: the bits or registers as on the wire */
+    struct slice data; /* reads and FC 23: the bits or registers as on the wire */
 };
 
-/* Bytes written to out: always complete. */
-size_t modbus_encode_request(const struct modbus_request *rq, uint8_t out[MODBUS_ADU_MAX]);
-
-/* Takes the first frame off in. NX_E_MORE: not complete yet (in is unchanged). NX_E_PROTO: protocol identifier or
- * length field is impossible, so the stream has lost its place and must be closed (MG 3.1.3, 4.2). */
-NX_MUST_CHECK enum nx_err modbus_next_frame(struct slice *in, struct modbus_frame *frame);
+/* Bytes written to out: function code and data, always complete. */
+size_t modbus_encode_request(const struct modbus_request *rq, uint8_t out[MODBUS_PDU_MAX]);
+/* The other way, for a person who looks at a line: data is borrowed from pdu; tid and unit are not touched. */
+NX_MUST_CHECK enum nx_err modbus_decode_request(struct slice pdu, struct modbus_request *rq);
 
 /* Is frame the answer to rq (unit, function, byte count, echoed fields)? The transaction identifier is the caller's
  * business. NX_E_PROTO with a note that says what differs. */
 NX_MUST_CHECK enum nx_err modbus_decode_reply(const struct modbus_request *rq, const struct modbus_frame *frame,
                                               struct modbus_reply *reply, struct nx_note *why);
+
+/* Bytes of the PDU that answers rq well. */
+size_t modbus_reply_bytes(const struct modbus_request *rq);
+
+static inline bool
+modbus_fc_is_bits(unsigned fc)
+{
+    return fc == MODBUS_READ_COILS || fc == MODBUS_READ_DISCRETE;
+}
+
+static inline bool
+modbus_fc_is_read(unsigned fc)
+{
+    return fc >= MODBUS_READ_COILS && fc <= MODBUS_READ_INPUT;
+}
 
 /* "illegal data address", for a person; never NULL. AP 7. */
 const char *modbus_exception_text(unsigned exception);

@@ -5,5 +5,6 @@
 #include "nexus/driver.h"
 
 extern const struct nx_driver modbus_tcp_driver;
+extern const struct nx_driver modbus_rtu_driver;
 
 #endif

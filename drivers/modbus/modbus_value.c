@@ -23,43 +23,80 @@ static const struct int_limits int_limits[NX_DT_COUNT] = {
     [NX_DT_INT64] = {INT64_MIN, INT64_MAX}, [NX_DT_UINT64] = {0, UINT64_MAX},
 };
 
-/* Puts the bytes of a value of size 2, 4 or 8 into big-endian order, or back: the map is its own inverse. */
-static void
-reorder(const uint8_t *in, uint8_t *out, unsigned size, unsigned order)
-{
-    unsigned mask = order & (size - 1);
+static const struct int_limits bcd_limits[NX_DT_COUNT] = {
+    [NX_DT_INT16] = {0, 9999},
+    [NX_DT_UINT16] = {0, 9999},
+    [NX_DT_INT32] = {0, 99999999},
+    [NX_DT_UINT32] = {0, 99999999},
+    [NX_DT_INT64] = {0, 9999999999999999},
+    [NX_DT_UINT64] = {0, 9999999999999999},
+};
 
-    for (unsigned i = 0; i < size; i++)
-        out[i] = in[i ^ mask];
+/* Puts a value of 2, 4 or 8 bytes, loaded as big-endian, into the order of its registers, or back: swapping twice
+ * changes nothing. */
+static inline uint64_t
+reorder(uint64_t v, unsigned size, unsigned order)
+{
+    if (order & MODBUS_SWAP_BYTES)
+        v = (v & 0x00FF00FF00FF00FF) << 8 | (v >> 8 & 0x00FF00FF00FF00FF);
+    if (order & MODBUS_SWAP_WORDS && size > 2)
+        v = (v & 0x0000FFFF0000FFFF) << 16 | (v >> 16 & 0x0000FFFF0000FFFF);
+    if (order & MODBUS_SWAP_DWORDS && size > 4)
+        v = v << 32 | v >> 32;
+    return v;
 }
 
-static uint64_t
+static inline uint64_t
 load(const uint8_t *p, unsigned size, unsigned order)
 {
-    uint8_t be[8];
     uint64_t v = 0;
 
-    reorder(p, be, size, order);
-    for (unsigned i = 0; i < size; i++)
-        v = v << 8 | be[i];
-    return v;
+    for (unsigned i = 0; i < size; i += 2)
+        v = v << 16 | (uint64_t)p[i] << 8 | p[i + 1];
+    return order ? reorder(v, size, order) : v;
 }
 
 static void
 store(uint64_t v, uint8_t *p, unsigned size, unsigned order)
 {
-    uint8_t be[8];
-
+    v = reorder(v, size, order);
     for (unsigned i = size; i-- > 0; v >>= 8)
-        be[i] = (uint8_t)v;
-    reorder(be, p, size, order);
+        p[i] = (uint8_t)v;
 }
 
 static enum nx_err
-from_double(double d, struct nx_value *out)
+from_double(double d, struct nx_value *out, struct nx_note *why)
 {
     *out = nx_value_double(d);
-    return isfinite(d) ? NX_OK : NX_E_VALUE;
+    return isfinite(d) ? NX_OK : nx_fail(why, NX_E_VALUE, "the registers hold %s", isnan(d) ? "NaN" : "infinity");
+}
+
+/* Four decimal digits a register, the first in the highest bits. */
+static enum nx_err
+decode_bcd(uint64_t raw, unsigned type, struct nx_value *out, struct nx_note *why)
+{
+    uint64_t v = 0;
+    bool is_signed = type == NX_DT_INT16 || type == NX_DT_INT32 || type == NX_DT_INT64;
+
+    for (int shift = 60; shift >= 0; shift -= 4) {
+        unsigned digit = raw >> shift & 0xF;
+        if (digit > 9)
+            return nx_fail(why, NX_E_VALUE, "the registers hold %04" PRIX64 ": %X is no decimal digit (encoding bcd)",
+                           raw, digit);
+        v = v * 10 + digit;
+    }
+    *out = is_signed ? nx_value_int((int64_t)v) : nx_value_uint(v);
+    return NX_OK;
+}
+
+static uint64_t
+to_bcd(uint64_t v)
+{
+    uint64_t raw = 0;
+
+    for (unsigned shift = 0; shift < 64 && v > 0; shift += 4, v /= 10)
+        raw |= (v % 10) << shift;
+    return raw;
 }
 
 static size_t
@@ -102,14 +139,16 @@ decode_string(const struct modbus_addr *addr, const uint8_t *p, char *text, stru
 }
 
 enum nx_err
-modbus_value_decode(const struct modbus_addr *addr, const uint8_t *p, char text[MODBUS_TEXT_MAX], struct nx_value *out)
+modbus_value_decode(const struct modbus_addr *addr, const uint8_t *p, char text[MODBUS_TEXT_MAX], struct nx_value *out,
+                    struct nx_note *why)
 {
-    unsigned size = addr->count * 2u;
-    uint64_t raw = addr->type == NX_DT_STRING ? 0 : load(p, size, addr->order);
+    uint64_t raw = addr->type == NX_DT_STRING ? 0 : load(p, addr->count * 2u, addr->order);
     uint32_t raw32 = (uint32_t)raw;
     float f;
     double d;
 
+    if (addr->is_bcd)
+        return decode_bcd(raw, addr->type, out, why);
     switch (addr->type) {
     case NX_DT_BOOL:
         *out = nx_value_bool(addr->bit == MODBUS_NO_BIT ? raw != 0 : (raw >> addr->bit & 1) != 0);
@@ -136,10 +175,10 @@ modbus_value_decode(const struct modbus_addr *addr, const uint8_t *p, char text[
         return NX_OK;
     case NX_DT_FLOAT32:
         memcpy(&f, &raw32, sizeof f);
-        return from_double((double)f, out);
+        return from_double((double)f, out, why);
     case NX_DT_FLOAT64:
         memcpy(&d, &raw, sizeof d);
-        return from_double(d, out);
+        return from_double(d, out, why);
     default:
         decode_string(addr, p, text, out);
         return NX_OK;
@@ -174,7 +213,7 @@ to_whole(const struct nx_value *in, struct nx_value *out, struct nx_note *why)
 static enum nx_err
 encode_int(const struct modbus_addr *addr, const struct nx_value *value, uint8_t *p, struct nx_note *why)
 {
-    const struct int_limits *lim = &int_limits[addr->type];
+    const struct int_limits *lim = addr->is_bcd ? &bcd_limits[addr->type] : &int_limits[addr->type];
     struct nx_value v;
     enum nx_err err = to_whole(value, &v, why);
 
@@ -186,7 +225,7 @@ encode_int(const struct modbus_addr *addr, const struct nx_value *value, uint8_t
     } else if (v.u > lim->max) { /* i and u share their bits when i >= 0 */
         return fail_range(lim, why);
     }
-    store(v.u, p, addr->count * 2u, addr->order);
+    store(addr->is_bcd ? to_bcd(v.u) : v.u, p, addr->count * 2u, addr->order);
     return NX_OK;
 }
 

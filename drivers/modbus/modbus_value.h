@@ -7,12 +7,13 @@
 #define MODBUS_TEXT_MAX 512 /* a string of 125 registers, each character up to two bytes of UTF-8 */
 
 /* Reads one value out of p, which begins at the value's first register (addr->count * 2 bytes). text is where a string
- * is put. A NaN or an infinity answers NX_E_VALUE: it is no value, the sensor behind it has failed.
+ * is put. NX_E_VALUE with a note: a NaN or an infinity is no value (the sensor behind it has failed), nor are digits
+ * that are not decimal under is_bcd.
  *
  * bool: the bit, or whether the register is not 0. int8, uint8: the low byte. string: up to the first NUL, trailing
  * blanks cut; text that is not UTF-8 is taken as ISO 8859-1, control characters become blanks. */
 NX_MUST_CHECK enum nx_err modbus_value_decode(const struct modbus_addr *addr, const uint8_t *p,
-                                              char text[MODBUS_TEXT_MAX], struct nx_value *out);
+                                              char text[MODBUS_TEXT_MAX], struct nx_value *out, struct nx_note *why);
 
 /* The other way: fills addr->count * 2 bytes. Not for a bit of a register. NX_E_RANGE and NX_E_VALUE with a note. */
 NX_MUST_CHECK enum nx_err modbus_value_encode(const struct modbus_addr *addr, const struct nx_value *value, uint8_t *p,

@@ -53,21 +53,42 @@ init_bit(struct modbus_write *wr, const struct modbus_addr *addr, const struct n
     return NX_OK;
 }
 
+static enum modbus_fc
+register_function(const struct modbus_addr *addr, bool is_multiple_only)
+{
+    if (addr->write_with == MODBUS_WRITE_READ)
+        return MODBUS_READ_WRITE;
+    return addr->count == 1 && !is_multiple_only ? MODBUS_WRITE_REGISTER : MODBUS_WRITE_REGISTERS;
+}
+
 enum nx_err
 modbus_write_init(struct modbus_write *wr, const struct modbus_addr *addr, const struct nx_value *value,
                   bool is_multiple_only, struct nx_note *why)
 {
+    bool is_multiple = is_multiple_only || addr->write_with == MODBUS_WRITE_MULTIPLE;
+    unsigned max = addr->write_with == MODBUS_WRITE_READ ? MODBUS_RW_REGS_MAX : MODBUS_WRITE_REGS_MAX;
+
     wr->rq = (struct modbus_request){.start = addr->start};
     if (addr->table == MODBUS_DISCRETE || addr->table == MODBUS_INPUT)
         return nx_fail(why, NX_E_DENIED, "%s:%u is in a read-only table: only coil and holding can be written",
                        modbus_table_name(addr->table), addr->start);
     if (addr->table == MODBUS_COIL || addr->bit != MODBUS_NO_BIT)
-        return init_bit(wr, addr, value, is_multiple_only, why);
-    if (addr->count > MODBUS_WRITE_REGS_MAX)
-        return nx_fail(why, NX_E_TOO_LARGE, "one write carries at most %u registers, this tag has %u",
-                       MODBUS_WRITE_REGS_MAX, addr->count);
+        return init_bit(wr, addr, value, is_multiple, why);
+    if (addr->count > max)
+        return nx_fail(why, NX_E_TOO_LARGE, "one write carries at most %u registers, this tag has %u", max,
+                       addr->count);
     wr->rq.count = addr->count;
-    set_data(wr, addr->count == 1 && !is_multiple_only ? MODBUS_WRITE_REGISTER : MODBUS_WRITE_REGISTERS,
-             addr->count * 2u);
+    set_data(wr, register_function(addr, is_multiple), addr->count * 2u);
     return modbus_value_encode(addr, value, wr->data, why);
+}
+
+enum nx_err
+modbus_write_check(const struct modbus_request *rq, const struct modbus_reply *reply, struct nx_note *why)
+{
+    if (rq->fc != MODBUS_READ_WRITE || slice_eq(reply->data, rq->data))
+        return NX_OK;
+    return nx_fail(why, NX_E_DEVICE,
+                   "holding:%u was written, but reads back differently: the device has changed or "
+                   "refused the value",
+                   rq->start);
 }

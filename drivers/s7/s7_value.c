@@ -337,7 +337,7 @@ encode_real(const struct s7_addr *addr, const struct nx_value *value, uint8_t *o
 static enum nx_err
 to_ticks(const struct nx_value *value, double factor, int64_t *ticks, struct nx_note *why)
 {
-    double d;
+    double d = 0;
     enum nx_err err = to_double(value, &d, why);
 
     if (err != NX_OK)

@@ -20,7 +20,8 @@
  *    several devices may be open on one link; the driver takes turns between them, request by request, higher
  *    op.priority and writes first.
  *  - The host gives an operation its timeout anew at each nx_op_alive(): the driver calls it when a request of the
- *    operation leaves and when an answer for it arrives. While it waits for its turn on the link no timeout runs.
+ *    operation leaves and when an answer for it arrives. Before the first request, and after nx_op_rests(), it waits
+ *    for its turn on the link and no timeout runs. A write ends after its timeout in any case.
  *  - close() is idempotent and never blocks. Operations still open end with NX_E_CANCELED, then nx_closed() is
  *    called exactly once; the driver touches no memory of the link after that.
  *  - A late answer to a cancelled operation is dropped by the driver and counted; it never reaches a tag.
@@ -238,6 +239,8 @@ void nx_plan_add(struct nx_plan *plan, const struct nx_plan_request *rq);
 void nx_browse_node(struct nx_op *op, const char *path, enum nx_data_type type, const char *description);
 /* A request of op has left, or an answer for it has arrived: its timeout begins anew. */
 void nx_op_alive(struct nx_op *op);
+/* No request of op is on the way, it waits for its turn on the link: no timeout runs until the next nx_op_alive(). */
+void nx_op_rests(struct nx_op *op);
 /* Ends the operation. The driver must not touch op afterwards. */
 void nx_op_done(struct nx_op *op, enum nx_err err, const struct nx_note *why);
 

@@ -103,5 +103,8 @@ void conf_print_sample(const struct conf_row *rows, struct wbuf *out);
  * (NULL-terminated, may be NULL). Missing ones get their default. Lives in a. */
 NX_MUST_CHECK enum nx_err conf_settings(struct arena *a, const struct nx_param *params, const struct conf_node *map,
                                         const char *const *known, struct nx_settings **out, struct nx_note *why);
+/* Appends " key=value" of each row that has a value and whose is_per_device is as given: two devices whose texts for
+ * false are equal share one connection. Secrets included: not for people. */
+void conf_settings_print(const struct nx_settings *s, bool is_per_device, struct wbuf *out);
 
 #endif

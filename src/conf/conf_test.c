@@ -272,10 +272,10 @@ json_errors_name_the_pointer(void **state)
 }
 
 static const struct nx_param params[] = {
-    {"host", NX_PARAM_STRING, NULL, NULL, 0, 0, NULL, "Address of the device.", true},
-    {"port", NX_PARAM_INT, "502", NULL, 1, 65535, NULL, "TCP port.", false},
-    {"order", NX_PARAM_ENUM, "ABCD", "ABCD|CDAB", 0, 0, NULL, "Byte order.", false},
-    {"delay", NX_PARAM_DURATION, NULL, NULL, 0, 0, NULL, "Delay.", false},
+    {"host", NX_PARAM_STRING, NULL, NULL, 0, 0, NULL, "Address of the device.", true, false},
+    {"port", NX_PARAM_INT, "502", NULL, 1, 65535, NULL, "TCP port.", false, false},
+    {"order", NX_PARAM_ENUM, "ABCD", "ABCD|CDAB", 0, 0, NULL, "Byte order.", false, false},
+    {"delay", NX_PARAM_DURATION, NULL, NULL, 0, 0, NULL, "Delay.", false, true},
     {.key = NULL},
 };
 
@@ -292,6 +292,13 @@ driver_settings_follow_their_table(void **state)
                      NX_OK);
     assert_int_equal(conf_settings(&a, params, root, (const char *[]){"timeout", NULL}, &s, &why), NX_OK);
     assert_string_equal(nx_setting_string(s, "host"), "plc");
+    struct wbuf text = wbuf_init(0);
+    conf_settings_print(s, false, &text);
+    assert_string_equal(wbuf_cstr(&text), " host=plc port=502 order=1");
+    wbuf_reset(&text);
+    conf_settings_print(s, true, &text); /* it was not given */
+    assert_int_equal(text.len, 0);
+    wbuf_free(&text);
     assert_int_equal(nx_setting_int(s, "port"), 502);
     assert_int_equal(nx_setting_enum(s, "order"), 1);
     assert_int_equal(nx_setting_int(s, "delay"), 0);

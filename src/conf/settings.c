@@ -134,3 +134,21 @@ nx_setting_enum(const struct nx_settings *s, const char *key)
     assert(p->type == NX_PARAM_ENUM);
     return v ? v->e : 0;
 }
+
+void
+conf_settings_print(const struct nx_settings *s, bool is_per_device, struct wbuf *out)
+{
+    for (unsigned i = 0; s->params[i].key; i++) {
+        const struct nx_param *p = &s->params[i];
+
+        if (!s->has_value[i] || p->is_per_device != is_per_device)
+            continue;
+        wbuf_printf(out, " %s=", p->key);
+        if (p->type == NX_PARAM_STRING)
+            wbuf_str(out, s->values[i].s);
+        else if (p->type == NX_PARAM_DOUBLE)
+            wbuf_double(out, s->values[i].d);
+        else
+            wbuf_i64(out, p->type == NX_PARAM_ENUM ? s->values[i].e : nx_setting_int(s, p->key));
+    }
+}

@@ -1,11 +1,12 @@
-/* admin.c -- the admin port: health, status, metrics, devices, test connection. */
+/* admin.c -- the admin port: health, status, metrics, recordings; admin_device.c has what concerns one device. */
 #include "base/mem.h"
+#include "gateway/admin_device.h"
 #include "gateway/gateway_priv.h"
-#include "gateway/test_device.h"
+#include "gateway/recordings.h"
+#include "gateway/shards.h"
 
 #include <stdlib.h>
 
-#define TEST_BODY_MAX   (4u << 20)
 #define GAUGES_EVERY_MS 1000u
 
 /* --- gauges --- */
@@ -19,12 +20,14 @@ struct gateway_gauges {
 static const struct metric_desc gauge_descs[] = {
     {.name = "gateway_devices_registered", .kind = METRIC_GAUGE, .help = "Devices of this gateway."},
     {.name = "gateway_devices_online", .kind = METRIC_GAUGE, .help = "Devices that are connected and answer."},
-    {.name = "gateway_mqtt_connected", .kind = METRIC_GAUGE, .help = "1 while the broker is connected."},
+    {.name = "gateway_mqtt_connected", .kind = METRIC_GAUGE_MAX, .help = "1 while the broker is connected."},
     {.name = "nexus_gateway_spool_records", .kind = METRIC_GAUGE, .help = "Batches waiting in the spool."},
     {.name = "nexus_gateway_spool_bytes", .kind = METRIC_GAUGE, .help = "Bytes waiting in the spool."},
-    {.name = "nexus_gateway_spool_oldest_seconds", .kind = METRIC_GAUGE, .help = "Age of the oldest waiting batch."},
+    {.name = "nexus_gateway_spool_oldest_seconds",
+     .kind = METRIC_GAUGE_MAX,
+     .help = "Age of the oldest waiting batch."},
     {.name = "nexus_gateway_link_in_flight", .kind = METRIC_GAUGE, .help = "Batches on the way to the historian."},
-    {.name = "nexus_gateway_link_rtt_seconds", .kind = METRIC_GAUGE, .help = "From publishing to the commit."},
+    {.name = "nexus_gateway_link_rtt_seconds", .kind = METRIC_GAUGE_MAX, .help = "From publishing to the commit."},
     {.name = "gateway_mqtt_messages_sent", .kind = METRIC_GAUGE, .help = "Messages to the broker since the start."},
     {.name = "gateway_mqtt_messages_received", .kind = METRIC_GAUGE, .help = "Messages of the broker since the start."},
     {.name = "gateway_mqtt_reconnects", .kind = METRIC_GAUGE, .help = "Connections to the broker made anew."},
@@ -46,17 +49,13 @@ driver_count(void)
 }
 
 static void
-count_devices(struct gateway *g, unsigned *online, unsigned *by_driver)
+count_devices(const struct gateway *g, unsigned *online, unsigned *by_driver)
 {
-    struct nx_dev *dev;
-
-    for (dev = g->engine.devs; dev; dev = dev->next) {
-        if (dev->state != DEV_UP)
-            continue;
-        *online += !dev->is_failing && !dev->is_probe;
-        for (unsigned i = 0; nx_drivers[i]; i++)
-            by_driver[i] += nx_drivers[i] == dev->conf->driver;
-    }
+    for (const struct nx_dev *dev = g->engine.devs; dev; dev = dev->next)
+        *online += dev_is_online(dev) && !dev->is_probe;
+    for (const struct nx_link *link = g->engine.links; link; link = link->hh.next)
+        for (unsigned i = 0; nx_drivers[i] && link->state == CONN_UP; i++)
+            by_driver[i] += nx_drivers[i] == link->driver;
 }
 
 static double
@@ -74,7 +73,7 @@ on_gauges(struct loop_timer *t, void *arg)
 
     (void)t;
     count_devices(g, &online, by_driver);
-    metric_set(m->registered, HASH_COUNT(g->registry.entries));
+    metric_set(m->registered, registry_count_here(&g->registry));
     metric_set(m->online, online);
     for (unsigned i = 0; nx_drivers[i]; i++)
         metric_set(m->connections[i], by_driver[i]);
@@ -131,64 +130,135 @@ text_or_null(const char *text)
     return text && text[0] ? json_string(text) : json_null();
 }
 
-static json_t *
-spool_json(struct gateway *g)
+struct gateway_totals
+gateway_totals_of(const struct gateway *g)
 {
-    struct spool_stats s = spool_stats_of(g->spool);
+    struct gateway_totals t = {.points = *points_stats_of(g->points), .commands = commands_stats_of(g->commands)};
+    unsigned *by_driver = mem_calloc(driver_count(), sizeof *by_driver);
 
+    count_devices(g, &t.devices_online, by_driver);
+    free(by_driver);
+    if (g->spool) {
+        t.spool = spool_stats_of(g->spool);
+        t.link = link_stats_of(g->link);
+    }
+    return t;
+}
+
+static void
+add_spool(struct spool_stats *to, const struct spool_stats *s)
+{
+    to->records += s->records;
+    to->points += s->points;
+    to->bytes += s->bytes;
+    to->next_seq += s->next_seq;
+    to->appended += s->appended;
+    to->freed += s->freed;
+    to->dropped_points += s->dropped_points;
+    if (s->oldest_us > 0 && (to->oldest_us == 0 || s->oldest_us < to->oldest_us))
+        to->oldest_us = s->oldest_us;
+}
+
+static void
+add_link(struct link_stats *to, const struct link_stats *s)
+{
+    to->in_flight += s->in_flight;
+    to->backlog += s->backlog;
+    to->sent += s->sent;
+    to->resent += s->resent;
+    to->acked += s->acked;
+    to->refused += s->refused;
+    to->is_stalled |= s->is_stalled;
+    if (s->rtt_ms > to->rtt_ms)
+        to->rtt_ms = s->rtt_ms;
+    if (s->last_ack_us > to->last_ack_us)
+        to->last_ack_us = s->last_ack_us;
+}
+
+void
+gateway_totals_add(struct gateway_totals *to, const struct gateway_totals *t)
+{
+    to->devices_online += t->devices_online;
+    to->points.taken += t->points.taken;
+    to->points.passed += t->points.passed;
+    to->points.journaled += t->points.journaled;
+    to->points.published += t->points.published;
+    to->points.conflated += t->points.conflated;
+    to->points.dropped += t->points.dropped;
+    if (t->points.why.text[0])
+        to->points.why = t->points.why;
+    to->commands.received += t->commands.received;
+    to->commands.done += t->commands.done;
+    to->commands.failed += t->commands.failed;
+    to->commands.rejected += t->commands.rejected;
+    to->commands.duplicates += t->commands.duplicates;
+    to->commands.running += t->commands.running;
+    add_spool(&to->spool, &t->spool);
+    add_link(&to->link, &t->link);
+}
+
+static json_t *
+spool_json(const struct gateway *g, const struct gateway_totals *t)
+{
+    const struct spool_stats *s = &t->spool;
     json_t *json =
         json_pack("{s:s, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I}", "path", g->conf.buffer.disk_path, "records",
-                  (json_int_t)s.records, "points", (json_int_t)s.points, "bytes", (json_int_t)s.bytes, "oldest_s",
-                  age_s(g, s.oldest_us), "appended", (json_int_t)s.appended, "freed", (json_int_t)s.freed,
-                  "dropped_points", (json_int_t)s.dropped_points, "next_seq", (json_int_t)s.next_seq);
-    json_object_set_new(json, "error", text_or_null(points_stats_of(g->points)->why.text));
+                  (json_int_t)s->records, "points", (json_int_t)s->points, "bytes", (json_int_t)s->bytes, "oldest_s",
+                  age_s(g, s->oldest_us), "appended", (json_int_t)s->appended, "freed", (json_int_t)s->freed,
+                  "dropped_points", (json_int_t)s->dropped_points, "next_seq", (json_int_t)s->next_seq);
+
+    json_object_set_new(json, "error", text_or_null(t->points.why.text));
     return json;
 }
 
 static json_t *
-link_json(struct gateway *g)
+link_json(const struct gateway *g, const struct link_stats *s)
 {
-    struct link_stats s = link_stats_of(g->link);
-
     return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:b, s:I}", "ack",
-                     g->conf.buffer.ack == GATEWAY_ACK_BROKER ? "broker" : "historian", "in_flight", (int)s.in_flight,
-                     "backlog", (json_int_t)s.backlog, "sent", (json_int_t)s.sent, "resent", (json_int_t)s.resent,
-                     "acked", (json_int_t)s.acked, "rtt_ms", s.rtt_ms, "is_stalled", s.is_stalled, "last_ack",
-                     (json_int_t)(s.last_ack_us / 1000));
+                     g->conf.buffer.ack == GATEWAY_ACK_BROKER ? "broker" : "historian", "in_flight", (int)s->in_flight,
+                     "backlog", (json_int_t)s->backlog, "sent", (json_int_t)s->sent, "resent", (json_int_t)s->resent,
+                     "acked", (json_int_t)s->acked, "rtt_ms", s->rtt_ms, "is_stalled", s->is_stalled, "last_ack",
+                     (json_int_t)(s->last_ack_us / 1000));
+}
+
+static json_t *
+points_json(const struct points_stats *p)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "read", (json_int_t)p->taken, "passed", (json_int_t)p->passed,
+                     "journaled", (json_int_t)p->journaled, "published", (json_int_t)p->published, "conflated",
+                     (json_int_t)p->conflated, "dropped", (json_int_t)p->dropped);
+}
+
+static json_t *
+commands_json(const struct commands_stats *c)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:i}", "received", (json_int_t)c->received, "done", (json_int_t)c->done,
+                     "failed", (json_int_t)c->failed, "rejected", (json_int_t)c->rejected, "duplicates",
+                     (json_int_t)c->duplicates, "running", (int)c->running);
 }
 
 json_t *
 gateway_status_json(void *arg)
 {
     struct gateway *g = arg;
-    const struct points_stats *p = points_stats_of(g->points);
-    struct commands_stats c = commands_stats_of(g->commands);
-    unsigned online = 0, *by_driver = mem_calloc(driver_count(), sizeof *by_driver);
+    struct gateway_totals t = gateway_totals_of(g);
     json_t *json;
 
-    count_devices(g, &online, by_driver);
-    free(by_driver);
-    json = json_pack("{s:s, s:s, s:I, s:I, s:I}", "id", g->conf.id, "version", NX_VERSION, "since",
-                     (json_int_t)(g->started_us / 1000), "devices", (json_int_t)HASH_COUNT(g->registry.entries),
-                     "devices_online", (json_int_t)online);
-    json_object_set_new(json, "points",
-                        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "read", (json_int_t)p->taken, "passed",
-                                  (json_int_t)p->passed, "journaled", (json_int_t)p->journaled, "published",
-                                  (json_int_t)p->published, "conflated", (json_int_t)p->conflated, "dropped",
-                                  (json_int_t)p->dropped));
-    json_object_set_new(json, "commands",
-                        json_pack("{s:I, s:I, s:I, s:I, s:I, s:i}", "received", (json_int_t)c.received, "done",
-                                  (json_int_t)c.done, "failed", (json_int_t)c.failed, "rejected",
-                                  (json_int_t)c.rejected, "duplicates", (json_int_t)c.duplicates, "running",
-                                  (int)c.running));
+    if (g->shards)
+        shards_add_totals(g->shards, &t);
+    json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "id", g->conf.id, "version", NX_VERSION, "since",
+                     (json_int_t)(g->started_us / 1000), "threads", (json_int_t)g->conf.polling.threads, "devices",
+                     (json_int_t)HASH_COUNT(g->registry.entries), "devices_online", (json_int_t)t.devices_online);
+    json_object_set_new(json, "points", points_json(&t.points));
+    json_object_set_new(json, "commands", commands_json(&t.commands));
     json_object_set_new(json, "broker",
                         json_pack("{s:s, s:b, s:o}", "url", g->conf.mqtt.broker_url, "is_online",
                                   gateway_is_broker_online(g), "error", text_or_null(g->mqtt_why.text)));
     if (g->spool) {
-        json_object_set_new(json, "spool", spool_json(g));
-        json_object_set_new(json, "link", link_json(g));
+        json_object_set_new(json, "spool", spool_json(g, &t));
+        json_object_set_new(json, "link", link_json(g, &t.link));
     }
-    json_object_set_new(json, "last_error", text_or_null(p->why.text[0] ? p->why.text : g->mqtt_why.text));
+    json_object_set_new(json, "last_error", text_or_null(t.points.why.text[0] ? t.points.why.text : g->mqtt_why.text));
     return json;
 }
 
@@ -211,71 +281,96 @@ is_ready(void *arg, struct nx_note *reason)
 
 /* --- handlers --- */
 
-static void
-get_devices(struct http_req *req, void *arg)
-{
-    struct gateway *g = arg;
-    json_t *list = json_array();
-
-    for (struct registry_entry *e = g->registry.entries; e; e = e->hh.next)
-        json_array_append_new(list, status_device_json(e, g->conf.id, loop_wall_us(g->loop)));
-    http_respond_json(req, 200, json_pack("{s:o}", "items", list));
-}
-
-struct pending_test {
+struct scrape {
     struct http_req *req;
-    struct test_device *test;
+    struct metrics *all;
+    bool is_gone;
 };
 
 static void
-on_test_done(void *arg, json_t *result)
+merge_metrics(struct gateway *g, void *arg)
 {
-    struct pending_test *p = arg;
-
-    http_respond_json(p->req, 200, result);
-    free(p);
+    metrics_merge(((struct scrape *)arg)->all, g->metrics);
 }
 
 static void
-on_test_gone(void *arg)
+end_scrape(void *arg)
 {
-    struct pending_test *p = arg;
+    struct scrape *s = arg;
+    struct wbuf body = wbuf_init(0);
 
-    test_device_cancel(&p->test);
-    free(p);
+    if (s->is_gone) {
+        wbuf_free(&body);
+    } else {
+        metrics_print(s->all, &body);
+        http_respond_buf(s->req, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
+    }
+    metrics_free(&s->all);
+    free(s);
 }
 
 static void
-post_test(struct http_req *req, void *arg)
+on_scrape_gone(void *arg)
+{
+    ((struct scrape *)arg)->is_gone = true;
+}
+
+/* As http_serve_metrics(), over all threads. */
+static void
+get_metrics(struct http_req *req, void *arg)
 {
     struct gateway *g = arg;
-    json_t *body = http_json_body(req);
+    struct scrape *s;
 
-    if (!body)
-        return;
-    if (!json_is_object(body) || g->stage != STOP_NOT) {
-        struct nx_note why = {0};
-        enum nx_err err = json_is_object(body) ? nx_fail(&why, NX_E_OFFLINE, "the gateway is shutting down")
-                                               : nx_fail(&why, NX_E_VALUE, "the body must be a device as JSON object");
-        http_respond_err(req, err, "device_test_refused", &why);
+    if (!g->shards) {
+        http_serve_metrics(req, arg);
         return;
     }
-    struct pending_test *p = mem_alloc(sizeof *p);
-    p->req = req;
-    if (test_device_start(&p->test, &g->engine, &g->registry.opt, body, on_test_done, p) != NX_OK) {
-        struct nx_note why = {0};
-        (void)nx_fail(&why, NX_E_BUSY, "too many connection tests are under way; try again in a few seconds");
-        free(p);
-        http_respond_err(req, NX_E_BUSY, "device_test_busy", &why);
+    s = mem_alloc(sizeof *s);
+    s->req = req;
+    s->all = metrics_new();
+    http_hold(req, on_scrape_gone, s);
+    shards_visit(g, -1, merge_metrics, end_scrape, s);
+}
+
+static void
+get_recordings(struct http_req *req, void *arg)
+{
+    const struct gateway *g = arg;
+
+    http_respond_json(req, 200, recordings_list_json(g->recordings_dir));
+}
+
+static void
+get_recording(struct http_req *req, void *arg)
+{
+    const struct gateway *g = arg;
+    struct nx_note why = {0};
+    char *data;
+    size_t len;
+    enum nx_err err = recordings_read(g->recordings_dir, http_param(req, "name"), &data, &len, &why);
+
+    if (err != NX_OK) {
+        http_respond_err(req, err, "recording", &why);
         return;
     }
-    http_hold(req, on_test_gone, p);
+    http_respond(req, 200, "application/octet-stream", slice(data, len));
+    free(data);
 }
 
 static const struct http_route routes[] = {
-    HTTP_HEALTH_ROUTES,
-    {HTTP_GET, "/admin/v1/devices", get_devices, HTTP_ON_LOOP, 0, 0},
-    {HTTP_POST, "/admin/v1/devices:test", post_test, HTTP_ON_LOOP, TEST_BODY_MAX, 0},
+    {HTTP_GET, "/health", http_serve_health, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/health/live", http_serve_live, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/health/ready", http_serve_ready, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/status", http_serve_status, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/metrics", get_metrics, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/admin/v1/devices", admin_get_devices, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/admin/v1/devices/{id}/plan", admin_get_plan, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/admin/v1/devices/{id}/recorder", admin_get_recorder, HTTP_ON_LOOP, 0, 0},
+    {HTTP_GET, "/admin/v1/devices/{id}/recorder.pcapng", admin_get_pcapng, HTTP_ON_LOOP, 0, 0},
+    {HTTP_POST, "/admin/v1/devices:test", admin_post_test, HTTP_ON_LOOP, ADMIN_TEST_BODY_MAX, 0},
+    {HTTP_GET, "/admin/v1/recordings", get_recordings, HTTP_ON_WORKER, 0, 0},
+    {HTTP_GET, "/admin/v1/recordings/{name}", get_recording, HTTP_ON_WORKER, 0, 0},
     {0},
 };
 

@@ -3,6 +3,7 @@
 #include "gateway/gateway_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static enum nx_err
 publish(void *arg, const struct mqtt_publication *pub, mqtt_done_cb *done, void *done_arg)
@@ -138,6 +139,11 @@ gateway_open_broker(struct gateway *g, struct nx_note *why)
                                  .skip_verify = g->conf.mqtt.skip_verify};
     g->client_id =
         g->conf.mqtt.client_id ? mem_strdup(g->conf.mqtt.client_id) : mem_printf("nexus-gateway-%s", g->conf.id);
+    if (g->part > 0) {
+        char *whole = g->client_id;
+        g->client_id = mem_printf("%s-%u", whole, g->part);
+        free(whole);
+    }
     struct mqtt_conf conf = {.host = g->mqtt_host,
                              .port = port,
                              .tls = is_tls ? &g->tls : NULL,

@@ -293,7 +293,7 @@ on_got(void *arg, uint32_t i, const struct sample *s)
         cmd->got.s = arena_strndup(&cmd->arena, cmd->got.s, cmd->got.len);
     (void)nx_fail(&cmd->got_why, NX_E_DEVICE, "%s", s->reason ? s->reason : "");
     if (cmd->slot->tag->access_mode != ACCESS_WRITE)
-        cmd->owner->ops.on_sample(cmd->owner->arg, cmd->slot, s);
+        (void)cmd->owner->ops.on_sample(cmd->owner->arg, cmd->slot, s);
 }
 
 static void
@@ -323,7 +323,7 @@ is_same(const struct tag *tag, const struct nx_value *a, const struct nx_value *
         return false;
     }
     if (value_as_double(a, &x) && value_as_double(b, &y)) {
-        double step = tag->is_scaled ? fabs(tag->scale_factor) / 2 : 0;
+        double step = tag->is_scaled ? normalize_step(tag) / 2 : 0;
         return fabs(x - y) <= step + fabs(y) * (tag->data_type == NX_DT_FLOAT32 ? 1e-6 : 1e-12);
     }
     return value_eq(a, b);
@@ -363,7 +363,7 @@ on_written(void *arg, enum nx_err err, const struct nx_note *why)
                       "before you send it again",
                       why && why->text[0] ? why->text : nx_err_text(err));
         fail(cmd, "outcome_unknown", note.text);
-    } else if (cmd->slot->tag->access_mode == ACCESS_WRITE || cmd->dev->state != DEV_UP || cmd->dev->is_retired) {
+    } else if (cmd->slot->tag->access_mode == ACCESS_WRITE || !dev_is_ready(cmd->dev) || cmd->dev->is_retired) {
         finish(cmd, &(struct outcome){.is_success = true, .value = &cmd->value});
     } else {
         uint64_t left = time_left(cmd);
@@ -381,7 +381,7 @@ do_write(struct command *cmd)
         fail(cmd, "expired", "the time to live was over before the write could start; nothing was written");
         return;
     }
-    if (cmd->dev->state != DEV_UP || cmd->dev->is_retired) {
+    if (!dev_is_ready(cmd->dev) || cmd->dev->is_retired) {
         fail(cmd, "not_connected", "the device is not connected; nothing was written");
         return;
     }
@@ -441,7 +441,7 @@ refusal(struct command *cmd, const char **code, struct nx_note *why)
     if (err != NX_OK)
         return why->text;
     *code = "not_connected";
-    if (cmd->dev->state != DEV_UP)
+    if (!dev_is_ready(cmd->dev))
         return "the device is not connected; nothing was written";
     return NULL;
 }

@@ -25,7 +25,7 @@ struct commands_ops {
     /* Is the device one of ours? *dev is NULL when it is not running. */
     bool (*find)(void *arg, const char *device_id, struct nx_dev **dev);
     /* A value that was read back. */
-    void (*on_sample)(void *arg, struct slot *slot, const struct sample *s);
+    bool (*on_sample)(void *arg, struct slot *slot, const struct sample *s);
 };
 
 struct commands_stats {

@@ -23,13 +23,14 @@ static struct {
     unsigned samples, idles;
 } t;
 
-static void
+static bool
 on_sample(void *arg, struct slot *slot, const struct sample *s)
 {
     (void)arg;
     (void)slot;
     (void)s;
     t.samples++;
+    return true;
 }
 
 static void
@@ -90,7 +91,7 @@ setup(void **state)
         "{'id':'w4','address':'14','data_type':'int16','access_mode':'readwrite'}]}");
     t.dev = dev_start(&t.engine, &d);
     loop_fake_advance_ms(t.loop, 200);
-    assert_int_equal(t.dev->state, DEV_UP);
+    assert_int_equal(t.dev->link->state, CONN_UP);
     t.samples = 0;
     return 0;
 }
@@ -244,8 +245,8 @@ too_many_writes_are_refused_at_once(void **state)
     set("w4", "1");
     assert_int_equal(t.broker.count, 1);
     check_answer("w4", "rate limit exceeded, too many concurrent writes");
-    fake_driver_answer(t.dev); /* writes; read-backs hang next */
-    fake_driver_answer(t.dev);
+    fake_driver_answer(t.dev->link); /* writes; read-backs hang next */
+    fake_driver_answer(t.dev->link);
     assert_int_equal(t.broker.count, 4);
     check_answer("w3", "\"success\":true");
 }
@@ -262,7 +263,7 @@ writes_of_one_tag_keep_their_order_and_the_queue_is_bounded(void **state)
     assert_int_equal(t.broker.count, 1);
     check_answer("w1", "\"queue_full\"");
     for (int i = 0; i < 11; i++) {
-        fake_driver_answer(t.dev);
+        fake_driver_answer(t.dev->link);
         loop_fake_turn(t.loop);
     }
     assert_int_equal(fake_driver_state.writes, 11);
@@ -344,7 +345,7 @@ offline_device_is_no_queue(void **state)
 {
     (void)state;
     fake_driver_state.refuses_link = true;
-    fake_driver_hang_up(t.dev);
+    fake_driver_hang_up(t.dev->link);
     set("rw", "1");
     check_answer("rw", "\"not_connected\"");
     fake_driver_state.refuses_link = false;
@@ -374,7 +375,7 @@ stop_waits_for_what_is_under_way(void **state)
     set("w1", "1");
     check_answer("w1", "shutting down");
     assert_int_equal(t.idles, 0);
-    fake_driver_answer(t.dev);
+    fake_driver_answer(t.dev->link);
     assert_int_equal(t.idles, 1);
     loop_fake_turn(t.loop);
     assert_int_equal(fake_driver_state.writes, 1);

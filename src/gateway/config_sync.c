@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "gateway/saver.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -20,7 +21,8 @@ struct config_sync {
     json_int_t parts_taken; /* of the set set_id; -1: one is missing, it removes nothing */
     char set_id[64];
     uint64_t ask_ms;
-    struct loop_timer ask, save;
+    struct loop_timer ask;
+    struct saver *saver; /* of the cache; NULL: none is kept */
     struct log_ctx log;
 };
 
@@ -111,31 +113,28 @@ put_part(struct config_sync *cs, const json_t *root)
 
 /* --- the cache --- */
 
-static void
-save_cache(struct loop_timer *t, void *arg)
+static char *
+cache_text(void *arg)
 {
-    struct config_sync *cs = arg;
+    const struct config_sync *cs = arg;
     json_t *list = json_array();
-    struct nx_note why = {0};
+    char *text;
 
-    (void)t;
     for (struct registry_entry *e = cs->registry->entries; e; e = e->hh.next)
         if (e->source == REGISTRY_CORE && e->conf)
             json_array_append_new(list,
                                   json_pack("{s:s, s:I, s:o}", "device_id", e->id, "version", (json_int_t)e->version,
                                             "data", json_loads(e->conf->json, JSON_DECODE_ANY, NULL)));
-    char *text = json_dumps(list, JSON_COMPACT);
+    text = json_dumps(list, JSON_COMPACT);
     json_decref(list);
-    if (text && file_write(cs->conf.cache_path, slice_str(text), 0600, &why) != NX_OK)
-        log_warn(&cs->log, "the devices of the core cannot be kept for the next start", KV_NOTE(&why));
-    free(text);
+    return text;
 }
 
 static void
 want_save(struct config_sync *cs)
 {
-    if (cs->conf.cache_path && !loop_timer_is_running(&cs->save))
-        loop_timer_start(cs->loop, &cs->save, CACHE_DELAY_MS, 0, save_cache, cs);
+    if (cs->saver)
+        saver_touch(cs->saver);
 }
 
 void
@@ -273,6 +272,13 @@ config_sync_new(struct loop *loop, const struct config_sync_conf *conf, struct r
     cs->registry = registry;
     cs->out = *out;
     cs->log = (struct log_ctx){.module = "config"};
+    if (conf->cache_path)
+        cs->saver = saver_new(loop, &(struct saver_conf){.path = conf->cache_path,
+                                                         .complaint = "the devices of the core cannot be kept for the "
+                                                                      "next start",
+                                                         .delay_ms = CACHE_DELAY_MS,
+                                                         .text = cache_text,
+                                                         .arg = cs});
     return cs;
 }
 
@@ -283,9 +289,7 @@ config_sync_free(struct config_sync **csp)
 
     if (!cs)
         return;
-    if (loop_timer_is_running(&cs->save))
-        save_cache(&cs->save, cs);
-    loop_timer_stop(&cs->save);
+    saver_free(&cs->saver);
     loop_timer_stop(&cs->ask);
     free(cs);
     *csp = NULL;

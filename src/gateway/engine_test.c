@@ -18,20 +18,24 @@ static struct {
     struct loop *loop;
     struct metrics *metrics;
     struct engine engine;
-    unsigned good, bad, states, idles;
+    unsigned good, bad, states, idles, troubles, polled[26];
     uint16_t last_quality;
     char last_reason[320];
 } t;
 
-static void
+static bool
 on_sample(void *arg, struct slot *slot, const struct sample *s)
 {
+    bool is_change = slot->value.type != s->value.type || slot->value.i != s->value.i;
+
     (void)arg;
-    (void)slot;
+    slot->value = s->value;
+    t.polled[slot->tag->id[0] - 'a']++;
     t.good += !nx_quality_is_bad(s->quality);
     t.bad += nx_quality_is_bad(s->quality);
     t.last_quality = s->quality;
     (void)snprintf(t.last_reason, sizeof t.last_reason, "%s", s->reason ? s->reason : "");
+    return is_change;
 }
 
 static void
@@ -40,6 +44,14 @@ on_state(void *arg, struct nx_dev *dev)
     (void)arg;
     (void)dev;
     t.states++;
+}
+
+static void
+on_trouble(void *arg, struct nx_link *link, const struct nx_note *why)
+{
+    (void)arg;
+    assert_true(link->dev_count > 0 && why->text[0]);
+    t.troubles++;
 }
 
 static void
@@ -52,7 +64,10 @@ on_idle(void *arg)
 static int
 setup(void **state)
 {
-    static const struct engine_ops ops = {.on_sample = on_sample, .on_state = on_state, .on_idle = on_idle};
+    static const struct engine_ops ops = {.on_sample = on_sample,
+                                          .on_state = on_state,
+                                          .on_idle = on_idle,
+                                          .on_trouble = on_trouble};
     const struct engine_conf conf = {.worker_count = 4,
                                      .max_retries = 3,
                                      .connects_per_second = 10,
@@ -98,9 +113,9 @@ start_numbered(unsigned n)
     char json[512];
 
     (void)snprintf(json, sizeof json,
-                   "{'id':'d%u','protocol':'fake','connection':{'timeout':'300ms','retry_count':0},"
+                   "{'id':'d%u','protocol':'fake','connection':{'timeout':'300ms','retry_count':0,'line':'%u'},"
                    "'tags':[{'id':'a','address':'0','data_type':'int16'}]}",
-                   n);
+                   n, n);
     return start(json);
 }
 
@@ -110,7 +125,7 @@ polls_at_its_rate_and_keeps_its_phase(void **state)
     (void)state;
     struct nx_dev *dev = start(TWO_TAGS);
     loop_fake_advance_ms(t.loop, 150); /* start jitter is at most a tenth of the interval */
-    assert_int_equal(dev->state, DEV_UP);
+    assert_int_equal(dev->link->state, CONN_UP);
     assert_int_equal(fake_driver_state.reads, 1);
     loop_fake_advance_ms(t.loop, 1000); /* the second comes somewhere within the interval: that is the phase */
     unsigned before = fake_driver_state.reads;
@@ -185,7 +200,7 @@ a_link_without_any_answer_is_made_anew(void **state)
     assert_true(fake_driver_state.opens >= 2);
     fake_driver_state.hangs = false;
     loop_fake_advance_ms(t.loop, 20000);
-    assert_int_equal(dev->state, DEV_UP);
+    assert_int_equal(dev->link->state, CONN_UP);
     assert_string_equal(dev_status_word(dev), "online");
 }
 
@@ -199,7 +214,7 @@ polls_beyond_the_cap_are_skipped_and_counted(void **state)
     fake_driver_state.hangs = true;
     for (unsigned i = 0; i < 8; i++)
         devs[i] = start_numbered(i);
-    loop_fake_advance_ms(t.loop, 200);
+    loop_fake_advance_ms(t.loop, 250);
     assert_int_equal(t.engine.polls_in_flight, 4);
     for (unsigned i = 0; i < 8; i++)
         skipped += devs[i]->stats.polls_skipped;
@@ -217,7 +232,7 @@ a_busy_device_is_not_asked_again(void **state)
     loop_fake_advance_ms(t.loop, 3150);
     assert_int_equal(fake_driver_state.reads, 1);
     assert_int_equal(dev->stats.polls_skipped, 3);
-    fake_driver_answer(dev);
+    fake_driver_answer(dev->link);
     assert_int_equal(t.good, 1);
 }
 
@@ -241,13 +256,13 @@ a_lost_link_makes_all_tags_bad_and_comes_back(void **state)
     (void)state;
     struct nx_dev *dev = start(TWO_TAGS);
     loop_fake_advance_ms(t.loop, 500);
-    fake_driver_hang_up(dev);
+    fake_driver_hang_up(dev->link);
     loop_fake_turn(t.loop);
     assert_int_equal(t.bad, 2);
     assert_int_equal(t.last_quality, NX_Q_NOT_CONNECTED);
     assert_string_equal(dev_status_word(dev), "offline");
     loop_fake_advance_ms(t.loop, 3100);
-    assert_int_equal(dev->state, DEV_UP);
+    assert_int_equal(dev->link->state, CONN_UP);
     assert_int_equal(t.bad, 2);
 }
 
@@ -262,12 +277,12 @@ refused_device_is_tried_with_growing_pauses(void **state)
     assert_in_range(fake_driver_state.opens, 2, 10);
     loop_fake_advance_ms(t.loop, 590000);
     assert_in_range(fake_driver_state.opens, 20, 100);
-    assert_in_range(dev->backoff_ms, 1000, 30000);
+    assert_in_range(dev->link->backoff_ms, 1000, 30000);
     assert_int_equal(t.bad, 2 * fake_driver_state.opens); /* the filter lets only the first pass */
     assert_string_equal(dev->why.text, "fake: connection refused");
     fake_driver_state.refuses_link = false;
     loop_fake_advance_ms(t.loop, 31000);
-    assert_int_equal(dev->state, DEV_UP);
+    assert_int_equal(dev->link->state, CONN_UP);
 }
 
 static void
@@ -317,6 +332,242 @@ pause_starts_no_polls(void **state)
     assert_int_equal(fake_driver_state.reads, 1);
 }
 
+/* --- devices on one line --- */
+
+static struct nx_dev *
+start_unit(unsigned unit)
+{
+    char json[512];
+
+    (void)snprintf(json, sizeof json,
+                   "{'id':'u%u','protocol':'fake','poll_interval':'500ms',"
+                   "'connection':{'timeout':'300ms','retry_count':0,'line':'bus','unit':%u},"
+                   "'tags':[{'id':'%c','address':'0','data_type':'int16'}]}",
+                   unit, unit, (int)('a' + unit));
+    return start(json);
+}
+
+static void
+devices_of_one_line_share_a_connection(void **state)
+{
+    struct nx_dev *a = start_unit(1), *b = start_unit(2), *other = start_numbered(9);
+
+    (void)state;
+    loop_fake_advance_ms(t.loop, 1000);
+    assert_int_equal(fake_driver_state.opens, 2);
+    assert_ptr_equal(a->link, b->link);
+    assert_ptr_not_equal(a->link, other->link);
+    fake_driver_hang_up(a->link);
+    loop_fake_turn(t.loop);
+    assert_string_equal(dev_status_word(a), "offline");
+    assert_string_equal(dev_status_word(b), "offline");
+    assert_string_equal(dev_status_word(other), "online");
+    loop_fake_advance_ms(t.loop, 4000);
+    assert_string_equal(dev_status_word(b), "online");
+    assert_int_equal(fake_driver_state.opens, 3);
+}
+
+static void
+a_changed_device_keeps_the_connection(void **state)
+{
+    (void)state;
+    struct nx_dev *before = start_unit(1);
+    loop_fake_advance_ms(t.loop, 1000);
+    dev_retire(&before);
+    struct nx_dev *after = start_unit(1);
+    loop_fake_turn(t.loop);
+    assert_int_equal(after->link->state, CONN_UP);
+    loop_fake_advance_ms(t.loop, 100);
+    assert_int_equal(fake_driver_state.opens, 1);
+    assert_int_equal(t.engine.dev_count, 1);
+    dev_retire(&after);
+    loop_fake_advance_ms(t.loop, 100);
+    assert_int_equal(fake_driver_state.closes, 1);
+    assert_null(t.engine.links);
+}
+
+static void
+a_device_may_join_a_connection_that_closes(void **state)
+{
+    (void)state;
+    struct nx_dev *dev = start_unit(1);
+    loop_fake_advance_ms(t.loop, 1000);
+    fake_driver_hang_up(dev->link);
+    struct nx_dev *other = start_unit(2); /* CLOSING until the end of the turn */
+    dev_retire(&dev);
+    loop_fake_advance_ms(t.loop, 5000);
+    assert_string_equal(dev_status_word(other), "online");
+}
+
+static void
+settings_that_never_work_cost_only_their_device(void **state)
+{
+    (void)state;
+    struct nx_dev *good = start_unit(1),
+                  *bad = start("{'id':'x','protocol':'fake','connection':{'line':'bus','unit':99},"
+                               "'tags':[{'id':'z','address':'0','data_type':'int16'}]}");
+    loop_fake_advance_ms(t.loop, 1000);
+    assert_string_equal(dev_status_word(good), "online");
+    assert_string_equal(dev_status_word(bad), "error");
+    assert_string_equal(bad->why.text, "fake: there is no unit 99");
+    assert_int_equal(t.bad, 1);
+}
+
+/* A dead unit is asked at most every ten seconds, and starves nobody. */
+static void
+a_silent_unit_is_left_in_peace(void **state)
+{
+    (void)state;
+    struct nx_dev *dead = start_unit(1), *alive = start_unit(2);
+    fake_driver_state.silent_unit = 1;
+    loop_fake_advance_ms(t.loop, 3000);
+    assert_int_equal(dead->breaker.state, BREAKER_OPEN);
+    assert_int_equal(dead->stats.polls_failed, 2);
+    assert_string_equal(dev_status_word(dead), "error");
+    loop_fake_advance_ms(t.loop, 57000);
+    assert_in_range(dead->stats.polls_failed, 5, 8);
+    assert_in_range(alive->stats.polls_ok, 118, 121);
+    assert_int_equal(alive->stats.polls_failed, 0);
+    assert_int_equal(fake_driver_state.opens, 1);
+    fake_driver_state.silent_unit = 0;
+    loop_fake_advance_ms(t.loop, 13000);
+    assert_string_equal(dev_status_word(dead), "online");
+    assert_int_equal(dead->breaker.state, BREAKER_CLOSED);
+}
+
+/* --- the breaker of a device of its own --- */
+
+static void
+failing_polls_open_the_breaker(void **state)
+{
+    (void)state;
+    struct nx_dev *dev = start(TWO_TAGS);
+    fake_driver_state.read_err = NX_E_PROTO;
+    loop_fake_advance_ms(t.loop, 5500);
+    assert_int_equal(dev->breaker.state, BREAKER_OPEN);
+    unsigned asked = fake_driver_state.reads, bad = t.bad;
+    assert_int_equal(asked, 5);
+    loop_fake_advance_ms(t.loop, 20000);
+    assert_int_equal(fake_driver_state.reads, asked);
+    assert_int_equal(t.bad, bad + 40); /* every poll slot still ends as a reading with its reason */
+    assert_string_equal(dev->why.text, nx_err_text(NX_E_PROTO));
+    loop_fake_advance_ms(t.loop, 12000);
+    assert_int_equal(fake_driver_state.reads, asked + 1); /* one probe, which failed */
+    fake_driver_state.read_err = NX_OK;
+    loop_fake_advance_ms(t.loop, 35000);
+    assert_int_equal(dev->breaker.state, BREAKER_CLOSED);
+    assert_string_equal(dev_status_word(dev), "online");
+    assert_int_equal(t.troubles, 1);
+}
+
+/* --- idle, health, rates --- */
+
+static void
+an_idle_connection_sleeps_and_wakes_for_its_poll(void **state)
+{
+    (void)state;
+    struct nx_dev *dev = start("{'id':'d1','protocol':'fake','poll_interval':'60s','connection':{'idle_timeout':'5s'},"
+                               "'tags':[{'id':'a','address':'0','data_type':'int16'}]}");
+    loop_fake_advance_ms(t.loop, 200);
+    assert_int_equal(fake_driver_state.reads, 1);
+    loop_fake_advance_ms(t.loop, 10000);
+    assert_int_equal(dev->link->state, CONN_OFF);
+    assert_string_equal(dev_status_word(dev), "online");
+    assert_int_equal(t.bad, 0);
+    loop_fake_advance_ms(t.loop, 120000);
+    assert_in_range(fake_driver_state.reads, 3, 4);
+    assert_in_range(fake_driver_state.opens, 3, 4);
+    assert_int_equal(t.good, fake_driver_state.reads);
+}
+
+static void
+a_sleeping_connection_that_cannot_wake_fails_its_poll(void **state)
+{
+    (void)state;
+    struct nx_dev *dev = start("{'id':'d1','protocol':'fake','poll_interval':'60s','connection':{'idle_timeout':'5s'},"
+                               "'tags':[{'id':'a','address':'0','data_type':'int16'}]}");
+    loop_fake_advance_ms(t.loop, 10200);
+    assert_int_equal(dev->link->state, CONN_OFF);
+    fake_driver_state.refuses_link = true;
+    loop_fake_advance_ms(t.loop, 60000);
+    assert_string_equal(dev_status_word(dev), "offline");
+    assert_true(t.bad > 0);
+    fake_driver_state.refuses_link = false;
+    loop_fake_advance_ms(t.loop, 31000);
+    assert_string_equal(dev_status_word(dev), "online");
+}
+
+static void
+a_quiet_connection_is_probed(void **state)
+{
+    (void)state;
+    struct nx_dev *dev = start("{'id':'d1','protocol':'fake','poll_interval':'10m',"
+                               "'connection':{'timeout':'1s','health_interval':'20s'},"
+                               "'tags':[{'id':'a','address':'0','data_type':'int16'},"
+                               "{'id':'b','address':'1','data_type':'int16'}]}");
+    loop_fake_advance_ms(t.loop, 200);
+    unsigned good = t.good;
+    loop_fake_advance_ms(t.loop, 50000);
+    assert_in_range(fake_driver_state.reads, 3, 4);
+    assert_int_equal(t.good, good); /* a probe is no poll */
+    fake_driver_state.hangs = true;
+    loop_fake_advance_ms(t.loop, 27000);
+    assert_true(fake_driver_state.closes >= 1);
+    assert_string_not_equal(dev_status_word(dev), "online");
+}
+
+static void
+a_rate_limit_holds(void **state)
+{
+    (void)state;
+    struct nx_dev *dev = start("{'id':'d1','protocol':'fake','poll_interval':'100ms',"
+                               "'connection':{'max_requests_per_second':2},"
+                               "'tags':[{'id':'a','address':'0','data_type':'int16'}]}");
+    loop_fake_advance_ms(t.loop, 20000);
+    assert_in_range(fake_driver_state.reads, 38, 44);
+    assert_true(dev->stats.polls_skipped > 100);
+}
+
+static void
+the_last_places_are_for_what_matters_more(void **state)
+{
+    (void)state;
+    fake_driver_state.hangs = true;
+    t.engine.conf.worker_count = 10;
+    for (unsigned i = 0; i < 12; i++) {
+        char json[256];
+        (void)snprintf(json, sizeof json,
+                       "{'id':'d%u','protocol':'fake','connection':{'timeout':'9s','line':'%u'},"
+                       "'tags':[{'id':'a','address':'0','data_type':'int16'}]}",
+                       i, i);
+        (void)start(json);
+    }
+    loop_fake_advance_ms(t.loop, 2500);
+    assert_int_equal(t.engine.polls_in_flight, 8);
+    (void)start("{'id':'s','protocol':'fake','connection':{'timeout':'9s','line':'s'},"
+                "'tags':[{'id':'a','address':'0','data_type':'int16','priority':'safety'}]}");
+    loop_fake_advance_ms(t.loop, 1500);
+    assert_int_equal(t.engine.polls_in_flight, 9);
+}
+
+static void
+tags_that_rest_are_read_seldom(void **state)
+{
+    (void)state;
+    (void)start("{'id':'d1','protocol':'fake','tags':[{'id':'a','address':'0','data_type':'int16',"
+                "'adaptive':{'min_interval':'100ms','max_interval':'2s'}}]}");
+    loop_fake_advance_ms(t.loop, 20000);
+    unsigned before = fake_driver_state.reads;
+    assert_in_range(before, 10, 30);
+    loop_fake_advance_ms(t.loop, 20000);
+    assert_in_range(fake_driver_state.reads - before, 9, 11);
+    for (unsigned i = 0; i < 100; i++) {
+        fake_driver_state.registers[0]++;
+        loop_fake_advance_ms(t.loop, 50);
+    }
+    assert_in_range(fake_driver_state.reads - before, 35, 65); /* it changes: every 100 ms again */
+}
+
 int
 main(void)
 {
@@ -335,6 +586,18 @@ main(void)
         TEST(attempts_of_the_site_are_limited),
         TEST(retiring_leaves_nothing_behind),
         TEST(pause_starts_no_polls),
+        TEST(devices_of_one_line_share_a_connection),
+        TEST(a_changed_device_keeps_the_connection),
+        TEST(a_device_may_join_a_connection_that_closes),
+        TEST(settings_that_never_work_cost_only_their_device),
+        TEST(a_silent_unit_is_left_in_peace),
+        TEST(failing_polls_open_the_breaker),
+        TEST(an_idle_connection_sleeps_and_wakes_for_its_poll),
+        TEST(a_sleeping_connection_that_cannot_wake_fails_its_poll),
+        TEST(a_quiet_connection_is_probed),
+        TEST(a_rate_limit_holds),
+        TEST(the_last_places_are_for_what_matters_more),
+        TEST(tags_that_rest_are_read_seldom),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

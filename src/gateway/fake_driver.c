@@ -8,50 +8,66 @@
 
 #define OPS_MAX 64
 
-struct fake_dev {
-    struct nx_dev *dev;
+struct fake_link {
+    struct nx_link *link;
     struct nx_op *ops[OPS_MAX];
     unsigned count;
     bool is_open;
 };
 
+struct fake_dev {
+    unsigned unit;
+};
+
 struct fake_driver_state fake_driver_state;
 
 static enum nx_err
-fake_addr_parse(const struct nx_addr_spec *spec, void *addr, char *canonical, size_t cap, struct nx_note *why)
+fake_addr_parse(const struct nx_addr_spec *spec, void *addr, struct nx_addr_info *info, struct nx_note *why)
 {
     int64_t n;
 
     if (!num_i64(slice_str(spec->address), &n) || n < 0 || n >= FAKE_REGISTERS)
         return nx_fail(why, NX_E_CONFIG, "address '%s' is not 0 to 63", spec->address);
     *(uint32_t *)addr = (uint32_t)n;
-    (void)snprintf(canonical, cap, "%d", (int)n);
+    (void)snprintf(info->canonical, sizeof info->canonical, "%d", (int)n);
     return NX_OK;
 }
 
 static enum nx_err
-fake_open(struct nx_dev *dev, const struct nx_settings *settings, struct nx_note *why)
+fake_attach(struct nx_dev *dev, const struct nx_settings *settings, const char *learned, struct nx_note *why)
 {
     struct fake_dev *d = nx_dev_state(dev);
 
+    if (nx_setting_int(settings, "unit") == FAKE_BAD_UNIT)
+        return nx_fail(why, NX_E_CONFIG, "fake: there is no unit %d", FAKE_BAD_UNIT);
+    d->unit = (unsigned)nx_setting_int(settings, "unit");
+    (void)snprintf(fake_driver_state.learned, sizeof fake_driver_state.learned, "%s", learned ? learned : "");
+    return NX_OK;
+}
+
+static enum nx_err
+fake_open(struct nx_link *link, const struct nx_settings *settings, struct nx_note *why)
+{
+    struct fake_link *d = nx_link_state(link);
+
     (void)settings;
     (void)why;
-    *d = (struct fake_dev){.dev = dev, .is_open = true};
+    *d = (struct fake_link){.link = link, .is_open = true};
     fake_driver_state.opens++;
-    fake_driver_state.last = dev;
+    fake_driver_state.last = link;
     if (fake_driver_state.refuses_link) {
         struct nx_note note;
         (void)nx_fail(&note, NX_E_REFUSED, "fake: connection refused");
-        nx_link_down(dev, NX_E_REFUSED, &note);
+        nx_link_down(link, NX_E_REFUSED, &note);
         return NX_OK;
     }
     fake_driver_state.open_links++;
-    nx_link_up(dev);
+    nx_link_up(link);
     return NX_OK;
 }
 
 static void
-take_out(struct fake_dev *d, struct nx_op *op)
+take_out(struct fake_link *d, struct nx_op *op)
 {
     unsigned i = 0;
 
@@ -63,24 +79,24 @@ take_out(struct fake_dev *d, struct nx_op *op)
 static void
 fake_cancel(struct nx_dev *dev, struct nx_op *op, enum nx_err err)
 {
-    take_out(nx_dev_state(dev), op);
+    take_out(nx_link_state(nx_link_of(dev)), op);
     nx_op_done(op, err, NULL);
 }
 
 static void
-fake_close(struct nx_dev *dev)
+fake_close(struct nx_link *link)
 {
-    struct fake_dev *d = nx_dev_state(dev);
+    struct fake_link *d = nx_link_state(link);
 
     if (!d->is_open)
         return;
     d->is_open = false;
     while (d->count > 0)
-        fake_cancel(dev, d->ops[0], NX_E_CANCELED);
+        fake_cancel(d->ops[0]->dev, d->ops[0], NX_E_CANCELED);
     fake_driver_state.closes++;
     if (!fake_driver_state.refuses_link)
         fake_driver_state.open_links--;
-    nx_closed(dev);
+    nx_closed(link);
 }
 
 static void
@@ -106,44 +122,55 @@ answer_write(struct nx_write *wr)
     nx_op_done(&wr->op, fake_driver_state.write_err, NULL);
 }
 
+static bool
+is_hanging(struct nx_dev *dev)
+{
+    const struct fake_dev *d = nx_dev_state(dev);
+
+    return fake_driver_state.hangs || (d->unit && d->unit == fake_driver_state.silent_unit);
+}
+
+static void
+keep(struct nx_dev *dev, struct nx_op *op)
+{
+    struct fake_link *d = nx_link_state(nx_link_of(dev));
+
+    assert(d->count < OPS_MAX);
+    d->ops[d->count++] = op;
+    nx_op_alive(op);
+}
+
 static void
 fake_read(struct nx_dev *dev, struct nx_read *rd)
 {
-    struct fake_dev *d = nx_dev_state(dev);
-
     fake_driver_state.reads++;
-    if (!fake_driver_state.hangs) {
+    nx_count(dev, NX_COUNT_REQUESTS, 1);
+    if (is_hanging(dev))
+        keep(dev, &rd->op);
+    else
         answer_read(rd);
-        return;
-    }
-    assert(d->count < OPS_MAX);
-    d->ops[d->count++] = &rd->op;
 }
 
 static void
 fake_write(struct nx_dev *dev, struct nx_write *wr)
 {
-    struct fake_dev *d = nx_dev_state(dev);
-
     fake_driver_state.writes++;
-    if (!fake_driver_state.hangs && !fake_driver_state.hangs_writes) {
+    if (is_hanging(dev) || fake_driver_state.hangs_writes)
+        keep(dev, &wr->op);
+    else
         answer_write(wr);
-        return;
-    }
-    assert(d->count < OPS_MAX);
-    d->ops[d->count++] = &wr->op;
 }
 
 void
-fake_driver_hang_up(struct nx_dev *dev)
+fake_driver_hang_up(struct nx_link *link)
 {
-    nx_link_down(dev, NX_E_CLOSED, NULL);
+    nx_link_down(link, NX_E_CLOSED, NULL);
 }
 
 void
-fake_driver_answer(struct nx_dev *dev)
+fake_driver_answer(struct nx_link *link)
 {
-    struct fake_dev *d = nx_dev_state(dev);
+    struct fake_link *d = nx_link_state(link);
     unsigned n = d->count;
     struct nx_op *ops[OPS_MAX];
 
@@ -156,6 +183,12 @@ fake_driver_answer(struct nx_dev *dev)
             answer_write((struct nx_write *)(void *)ops[i]);
 }
 
+static const struct nx_param params[] = {
+    {.key = "host", .type = NX_PARAM_STRING, .help = "Where it would be."},
+    {.key = "line", .type = NX_PARAM_STRING, .help = "Devices with the same line share a connection."},
+    {.key = "unit", .type = NX_PARAM_INT, .def = "0", .is_per_device = true, .help = "Number on the line."},
+    {.key = NULL},
+};
 static const struct nx_param no_params[] = {{.key = NULL}};
 
 const struct nx_driver fake_driver = {
@@ -163,11 +196,13 @@ const struct nx_driver fake_driver = {
     .size = sizeof(struct nx_driver),
     .name = "fake",
     .summary = "registers in memory",
-    .params = no_params,
+    .params = params,
     .tag_params = no_params,
+    .link_size = sizeof(struct fake_link),
     .dev_size = sizeof(struct fake_dev),
     .addr_size = sizeof(uint32_t),
     .addr_parse = fake_addr_parse,
+    .attach = fake_attach,
     .open = fake_open,
     .close = fake_close,
     .read = fake_read,

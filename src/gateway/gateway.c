@@ -2,6 +2,8 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "gateway/gateway_priv.h"
+#include "gateway/recordings.h"
+#include "gateway/shards.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -13,12 +15,45 @@ static const char *const log_formats[] = {"json", "text"};
 
 /* --- between the parts --- */
 
-static void
+static bool
 on_sample(void *arg, struct slot *slot, const struct sample *s)
 {
     struct gateway *g = arg;
 
-    points_take(g->points, slot, s);
+    return points_take(g->points, slot, s);
+}
+
+static void
+on_made(void *arg, struct nx_dev *dev)
+{
+    struct gateway *g = arg;
+
+    points_adopt(g->points, dev);
+}
+
+static void
+on_learned(void *arg, const struct nx_dev *dev, const char *text)
+{
+    struct gateway *g = arg;
+
+    learned_put(g->learned, dev->conf->id, text);
+}
+
+static const char *
+learned_of(void *arg, const struct nx_dev *dev)
+{
+    struct gateway *g = arg;
+
+    return learned_get(g->learned, dev->conf->id);
+}
+
+static void
+on_trouble(void *arg, struct nx_link *link, const struct nx_note *why)
+{
+    struct gateway *g = arg;
+
+    if (g->conf.recorder.save)
+        recordings_save(g->loop, g->recordings_dir, link, why);
 }
 
 static void
@@ -49,12 +84,46 @@ on_entry_change(void *arg, struct registry_entry *e)
 }
 
 static void
-on_entry_removed(void *arg, struct registry_entry *e)
+on_entry_removed(void *arg, struct registry_entry *e, bool is_moved)
 {
     struct gateway *g = arg;
 
     if (g->status)
-        status_out_removed(g->status, e);
+        status_out_removed(g->status, e, is_moved);
+}
+
+static bool
+takes_device(void *arg, const struct device *d)
+{
+    const struct gateway *g = arg;
+
+    return assign_takes(&g->assign, d);
+}
+
+static unsigned
+place_device(void *arg, const struct device *d)
+{
+    struct gateway *g = arg;
+
+    return g->shards ? shards_place(g->shards, d) : 0;
+}
+
+static void
+put_elsewhere(void *arg, unsigned place, const struct device *d)
+{
+    shards_put(((struct gateway *)arg)->shards, place, d);
+}
+
+static void
+refuse_elsewhere(void *arg, unsigned place, const char *id, const char *reason)
+{
+    shards_refuse(((struct gateway *)arg)->shards, place, id, reason);
+}
+
+static void
+remove_elsewhere(void *arg, unsigned place, const char *id, bool is_moved)
+{
+    shards_remove(((struct gateway *)arg)->shards, place, id, is_moved);
 }
 
 static bool
@@ -64,7 +133,7 @@ find_device(void *arg, const char *device_id, struct nx_dev **dev)
     struct registry_entry *e = registry_find(&g->registry, device_id);
 
     *dev = e ? e->dev : NULL;
-    return e != NULL;
+    return e && !e->place; /* each shard hears every command itself */
 }
 
 static const char *
@@ -124,15 +193,31 @@ is_flushed(const struct gateway *g)
 }
 
 static void
-on_no_device_left(void *arg)
+check_end(struct gateway *g)
 {
-    struct gateway *g = arg;
-
-    if (g->stage != STOP_DEVICES)
+    if (g->stage != STOP_DEVICES || !g->has_no_device || !g->has_no_shard)
         return;
     g->stage = STOP_DONE;
     loop_timer_stop(&g->stop_tick);
     loop_defer(g->loop, end_stop, g);
+}
+
+static void
+on_no_device_left(void *arg)
+{
+    struct gateway *g = arg;
+
+    g->has_no_device = true;
+    check_end(g);
+}
+
+static void
+on_no_shard_left(void *arg)
+{
+    struct gateway *g = arg;
+
+    g->has_no_shard = true;
+    check_end(g);
 }
 
 static void
@@ -202,6 +287,10 @@ gateway_stop(struct gateway *g, void (*stopped)(void *arg), void *arg)
     g->stage = STOP_COMMANDS;
     g->stop_by_ms = loop_now_ms(g->loop) + (uint64_t)g->conf.polling.shutdown_timeout_ms;
     commands_stop(g->commands, NULL, NULL);
+    if (g->shards)
+        shards_stop(g->shards, on_no_shard_left, g);
+    else
+        g->has_no_shard = true;
     loop_timer_start(g->loop, &g->stop_tick, 0, 2, on_stop_tick, g);
 }
 
@@ -219,32 +308,63 @@ load_conf(struct gateway *g, const struct conf_source *src, struct nx_note *why)
         return err;
     if (!device_id_is_valid(g->conf.id))
         return nx_fail(why, NX_E_CONFIG, "gateway.id '%s' is not usable: use 1 to 64 of A-Z a-z 0-9 _ - .", g->conf.id);
+    err = assign_init(&g->assign,
+                      &(struct assign_conf){.line = g->conf.shard.line,
+                                            .protocol = g->conf.shard.protocol,
+                                            .priority = g->conf.shard.priority,
+                                            .network = g->conf.shard.network,
+                                            .part = g->conf.shard.part},
+                      why);
+    if (err != NX_OK)
+        return err;
     return log_init(&(struct log_conf){.level = log_levels[g->conf.logging.level],
                                        .format = log_formats[g->conf.logging.format],
                                        .service = "gateway"},
                     why);
 }
 
+/* Bounds of the whole gateway are shared out among its threads. */
+static unsigned
+part_of(int64_t whole, unsigned threads)
+{
+    return (unsigned)((whole + threads - 1) / threads);
+}
+
 static void
 make_engine(struct gateway *g)
 {
     static const struct engine_ops ops = {.on_sample = on_sample,
+                                          .on_made = on_made,
                                           .on_state = on_dev_state,
-                                          .on_idle = on_no_device_left};
+                                          .on_idle = on_no_device_left,
+                                          .on_learned = on_learned,
+                                          .learned = learned_of,
+                                          .on_trouble = on_trouble};
     static const struct registry_ops registry_ops = {.on_leave = on_leave,
                                                      .on_change = on_entry_change,
-                                                     .on_removed = on_entry_removed};
-    struct engine_conf conf = {.worker_count = (unsigned)g->conf.polling.worker_count,
+                                                     .on_removed = on_entry_removed,
+                                                     .takes = takes_device,
+                                                     .place = place_device,
+                                                     .put = put_elsewhere,
+                                                     .refuse = refuse_elsewhere,
+                                                     .remove = remove_elsewhere};
+    unsigned threads = (unsigned)g->conf.polling.threads;
+    struct engine_conf conf = {.worker_count = part_of(g->conf.polling.worker_count, threads),
                                .max_retries = (unsigned)g->conf.polling.max_retries,
-                               .connects_per_second = (unsigned)g->conf.polling.connects_per_second,
+                               .connects_per_second = part_of(g->conf.polling.connects_per_second, threads),
                                .backoff_min_ms = (uint32_t)g->conf.polling.backoff_min_ms,
-                               .backoff_max_ms = (uint32_t)g->conf.polling.backoff_max_ms};
+                               .backoff_max_ms = (uint32_t)g->conf.polling.backoff_max_ms,
+                               .recorder_bytes = (uint32_t)g->conf.recorder.ring_bytes};
     struct device_options opt = {.uns_root = g->conf.uns_root,
                                  .default_interval_ms = g->conf.polling.default_interval_ms,
                                  .drivers = nx_drivers};
     uint64_t seed = loop_now_ns(g->loop) ^ ((uint64_t)getpid() << 32) ^ (uint64_t)loop_wall_us(g->loop);
 
     engine_init(&g->engine, g->loop, &conf, &ops, g, g->metrics, seed | 1);
+    g->recordings_dir = mem_printf("%s.recordings", g->conf.buffer.disk_path);
+    char *learned_path = mem_printf("%s.learned.json", g->spool_dir);
+    g->learned = learned_open(g->loop, learned_path);
+    free(learned_path);
     registry_init(&g->registry, &g->engine, &opt, &registry_ops, g);
     g->is_engine_up = true;
 }
@@ -253,8 +373,8 @@ static enum nx_err
 open_spool(struct gateway *g, struct nx_note *why)
 {
     static const struct spool_ops ops = {.on_drop = on_spool_drop, .on_error = on_spool_error};
-    struct spool_conf conf = {.dir = g->conf.buffer.disk_path,
-                              .cap_bytes = g->conf.buffer.disk_limit,
+    struct spool_conf conf = {.dir = g->spool_dir,
+                              .cap_bytes = g->conf.buffer.disk_limit / shards_count(&g->conf),
                               .segment_bytes = g->conf.buffer.segment_bytes,
                               .max_age_s = (uint32_t)(g->conf.buffer.message_ttl_ms / 1000),
                               .commit_window_ms = (uint32_t)g->conf.buffer.commit_window_ms,
@@ -267,9 +387,10 @@ open_spool(struct gateway *g, struct nx_note *why)
     err = spool_open(&g->spool, g->loop, &conf, &ops, g, why);
     if (err != NX_OK)
         return err;
-    (void)snprintf(g->batch_topic, sizeof g->batch_topic, "nexus/v1/batch/%s/0", g->conf.id);
+    (void)snprintf(g->batch_topic, sizeof g->batch_topic, "nexus/v1/batch/%s/%u", g->conf.id, g->part);
     g->link = link_new(g->loop,
                        &(struct link_conf){.topic = g->batch_topic,
+                                           .lane = (uint8_t)g->part,
                                            .is_broker_ack = g->conf.buffer.ack == GATEWAY_ACK_BROKER,
                                            .window = (unsigned)g->conf.buffer.window,
                                            .backlog_share = (unsigned)g->conf.buffer.backlog_share,
@@ -282,6 +403,7 @@ static void
 make_points(struct gateway *g)
 {
     struct points_conf conf = {.gateway = g->conf.id,
+                               .lane = (uint8_t)g->part,
                                .batch_size = (uint32_t)g->conf.polling.batch_size,
                                .flush_interval_ms = (uint32_t)g->conf.buffer.flush_interval_ms,
                                .compress = g->conf.buffer.compress,
@@ -309,10 +431,11 @@ make_services(struct gateway *g)
     g->status = status_out_new(g->loop,
                                &(struct status_out_conf){.prefix = g->conf.mqtt.system_prefix,
                                                          .gateway = g->conf.id,
+                                                         .is_part = g->part > 0,
                                                          .gateway_json = gateway_status_json,
                                                          .arg = g},
                                &g->registry, &g->outlet);
-    if (!g->conf.config_sync)
+    if (!g->conf.config_sync || g->part > 0)
         return;
     g->cache_path =
         g->conf.cache_path ? mem_strdup(g->conf.cache_path) : mem_printf("%s.devices.json", g->conf.buffer.disk_path);
@@ -331,27 +454,39 @@ load_devices(struct gateway *g, struct nx_note *why)
     return g->conf.devices_path ? registry_load_file(&g->registry, g->conf.devices_path, why) : NX_OK;
 }
 
+static void on_hup(void *arg);
+
+static void
+on_reloaded(void *arg, enum nx_err err, const struct nx_note *why)
+{
+    struct gateway *g = arg;
+
+    if (err != NX_OK)
+        log_error(&g->log, "devices are not read again; the old ones stay", KV_NOTE(why));
+    else
+        log_info(&g->log, "devices read again", KV_UINT("devices", HASH_COUNT(g->registry.entries)));
+    if (g->is_reload_due)
+        on_hup(g);
+}
+
 static void
 on_hup(void *arg)
 {
     struct gateway *g = arg;
-    struct nx_note why = {0};
 
     if (!g->conf.devices_path || g->stage != STOP_NOT)
         return;
-    if (registry_load_file(&g->registry, g->conf.devices_path, &why) != NX_OK)
-        log_error(&g->log, "devices are not read again; the old ones stay", KV_NOTE(&why));
-    else
-        log_info(&g->log, "devices read again", KV_UINT("devices", HASH_COUNT(g->registry.entries)));
+    /* The file may have changed again since its reading began. */
+    g->is_reload_due = !registry_reload_file(&g->registry, g->conf.devices_path, on_reloaded, g);
 }
 
 static enum nx_err
-build(struct gateway *g, const struct conf_source *src, struct nx_note *why)
+build_part(struct gateway *g, struct nx_note *why)
 {
-    enum nx_err err = load_conf(g, src, why);
+    enum nx_err err;
 
-    if (err != NX_OK)
-        return err;
+    g->spool_dir =
+        g->part > 0 ? mem_printf("%s.%u", g->conf.buffer.disk_path, g->part) : mem_strdup(g->conf.buffer.disk_path);
     gateway_outlet_init(g);
     make_engine(g);
     err = open_spool(g, why);
@@ -359,7 +494,20 @@ build(struct gateway *g, const struct conf_source *src, struct nx_note *why)
         return err;
     make_points(g);
     make_services(g);
-    err = load_devices(g, why);
+    return NX_OK;
+}
+
+static enum nx_err
+build_head(struct gateway *g, const struct conf_source *src, struct nx_note *why)
+{
+    enum nx_err err = load_conf(g, src, why);
+
+    if (err == NX_OK)
+        err = build_part(g, why);
+    if (err == NX_OK && shards_count(&g->conf) > 1)
+        err = shards_start(g, shards_count(&g->conf), why);
+    if (err == NX_OK)
+        err = load_devices(g, why);
     if (err == NX_OK)
         err = gateway_open_admin(g, why);
     if (err == NX_OK)
@@ -369,17 +517,46 @@ build(struct gateway *g, const struct conf_source *src, struct nx_note *why)
     return err;
 }
 
-enum nx_err
-gateway_open(struct gateway **out, struct loop *loop, const struct conf_source *src, struct nx_note *why)
+static struct gateway *
+gateway_new(struct loop *loop)
 {
     struct gateway *g = mem_alloc(sizeof *g);
 
-    *out = NULL;
     g->loop = loop;
     g->log = (struct log_ctx){.module = "gateway"};
     g->metrics = metrics_new();
     g->started_us = loop_wall_us(loop);
-    enum nx_err err = build(g, src, why);
+    return g;
+}
+
+enum nx_err
+gateway_open_part(struct gateway **out, struct loop *loop, const struct gateway *head, unsigned part,
+                  struct nx_note *why)
+{
+    struct gateway *g = gateway_new(loop);
+
+    *out = NULL;
+    g->part = part;
+    g->conf = head->conf;
+    enum nx_err err = build_part(g, why);
+    if (err == NX_OK)
+        err = gateway_open_broker(g, why);
+    if (err != NX_OK) {
+        gateway_free(&g);
+        return err;
+    }
+    gateway_gauges_start(g);
+    *out = g;
+    return NX_OK;
+}
+
+enum nx_err
+gateway_open(struct gateway **out, struct loop *loop, const struct conf_source *src, struct nx_note *why)
+{
+    struct gateway *g = gateway_new(loop);
+
+    *out = NULL;
+    enum nx_err err = build_head(g, src, why);
     if (err != NX_OK) {
         gateway_free(&g);
         return err;
@@ -428,6 +605,10 @@ gateway_free(struct gateway **gp)
     }
     metrics_free(&g->metrics);
     conf_free(&g->conf_owner);
+    learned_close(&g->learned);
+    shards_free(&g->shards);
+    free(g->recordings_dir);
+    free(g->spool_dir);
     free(g->cache_path);
     free(g->client_id);
     free(g);

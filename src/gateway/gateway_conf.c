@@ -39,6 +39,13 @@ const char *const gateway_conf_foreign[] = {"modbus",    "opcua", "s7",    "data
 
 const struct conf_row gateway_conf_rows[] = {
     STRING("gateway.id", "gateway", id, "Name of this gateway in topics, status and the ledger; one per gateway."),
+    STRING("gateway.shard.line", NULL, shard.line,
+           "Only devices below these topics: acme/bottling/line1, acme/+/line7."),
+    STRING("gateway.shard.protocol", NULL, shard.protocol, "Only devices of these protocols: modbus-tcp, s7."),
+    STRING("gateway.shard.priority", NULL, shard.priority, "Only devices whose highest tag priority is one of these."),
+    STRING("gateway.shard.network", NULL, shard.network,
+           "Only devices whose host lies in these networks: 10.1.0.0/16."),
+    STRING("gateway.shard.part", NULL, shard.part, "Only an equal part of the devices: 1/3 is the first of three."),
     STRING("uns.root", "uns", uns_root, "First level of all tag topics."),
     {.key = "devices.config_path",
      .type = CONF_STRING,
@@ -73,14 +80,16 @@ const struct conf_row gateway_conf_rows[] = {
     TIME("mqtt.reconnect_max", "15s", 100, 3600000, mqtt.backoff_max_ms, "Longest wait before a new attempt."),
     STRING("mqtt.system_prefix", "$nexus", mqtt.system_prefix, "Replaces $nexus where a broker forbids such topics."),
 
-    INT("polling.worker_count", "500", 1, 100000, polling.worker_count,
+    INT("polling.threads", "1", 1, 64, polling.threads,
+        "I/O threads; each has a part of the devices, its own connection to the broker and its own spool."),
+    INT("polling.worker_count", "2000", 1, 100000, polling.worker_count,
         "Polls in flight; a poll that finds no slot is skipped and counted."),
     INT("polling.batch_size", "1000", 1, 65536, polling.batch_size, "Points in one batch message."),
     TIME("polling.default_interval", "1s", 10, DAY_MS, polling.default_interval_ms, "For devices that name none."),
     INT("polling.max_retries", "3", 0, 100, polling.max_retries,
         "Polls in a row without any answer before the connection is made anew."),
     TIME("polling.shutdown_timeout", "30s", 100, 600000, polling.shutdown_timeout_ms, "Longest ordered shutdown."),
-    INT("polling.connects_per_second", "200", 1, 100000, polling.connects_per_second,
+    INT("polling.connects_per_second", "500", 1, 100000, polling.connects_per_second,
         "Connection attempts of the whole gateway."),
     TIME("polling.reconnect_min", "1s", 10, 600000, polling.backoff_min_ms, "Shortest wait for a device."),
     TIME("polling.reconnect_max", "30s", 100, 3600000, polling.backoff_max_ms, "Longest wait for a device."),
@@ -111,6 +120,10 @@ const struct conf_row gateway_conf_rows[] = {
     BOOL("publish.tags", "true", publish.tags, "Publish tag messages."),
     BOOL("publish.batches", "true", publish.batches, "Write points to the spool and publish batches."),
     CHOICE("publish.payload", "json", "json|compact", publish.format, "Spelling of tag messages."),
+
+    BYTES("recorder.ring_size", "4KiB", 0, 1 << 20, recorder.ring_bytes,
+          "Flight recorder: last bytes kept of each connection; 0: off."),
+    BOOL("recorder.save", "true", recorder.save, "Save what it holds when a connection fails (the newest 100 files)."),
 
     STRING("http.bind", "127.0.0.1", http.bind, "Address of the admin port."),
     INT("http.port", "8081", 0, 65535, http.port, "Admin port: health, status, metrics, test connection."),

@@ -11,6 +11,9 @@ enum gateway_ack { GATEWAY_ACK_HISTORIAN, GATEWAY_ACK_BROKER };
 struct gateway_conf {
     const char *id;
     const char *uns_root;
+    struct {
+        const char *line, *protocol, *priority, *network, *part;
+    } shard; /* assign.h */
     const char *devices_path;
     const char *cache_path;
     bool config_sync;
@@ -23,7 +26,7 @@ struct gateway_conf {
         int64_t backoff_min_ms, backoff_max_ms;
     } mqtt;
     struct {
-        int64_t worker_count, batch_size, default_interval_ms, max_retries, shutdown_timeout_ms;
+        int64_t threads, worker_count, batch_size, default_interval_ms, max_retries, shutdown_timeout_ms;
         int64_t connects_per_second, backoff_min_ms, backoff_max_ms;
     } polling;
     struct {
@@ -41,6 +44,10 @@ struct gateway_conf {
         bool tags, batches;
         int format;
     } publish;
+    struct {
+        uint64_t ring_bytes;
+        bool save;
+    } recorder;
     struct {
         const char *bind, *cert_file, *key_file;
         int64_t port;

@@ -2,11 +2,13 @@
 #ifndef GATEWAY_PRIV_H
 #define GATEWAY_PRIV_H
 
+#include "gateway/assign.h"
 #include "gateway/commands.h"
 #include "gateway/config_sync.h"
 #include "gateway/engine.h"
 #include "gateway/gateway.h"
 #include "gateway/gateway_conf.h"
+#include "gateway/learned.h"
 #include "gateway/link.h"
 #include "gateway/points.h"
 #include "gateway/registry.h"
@@ -25,6 +27,17 @@ struct early_drop {
     enum nx_err cause;
 };
 
+/* What status and gauges count, of one thread or of all. */
+struct gateway_totals {
+    unsigned devices_online;
+    struct points_stats points; /* why: of one that fails */
+    struct commands_stats commands;
+    struct spool_stats spool;
+    struct link_stats link; /* rtt: the longest */
+};
+
+struct shards;
+
 struct gateway {
     struct http_health health; /* first: http_serve_* want it there */
     struct loop *loop;
@@ -33,6 +46,7 @@ struct gateway {
     struct metrics *metrics;
     struct engine engine;
     struct registry registry;
+    struct assign assign;
     struct spool *spool;
     struct early_drop early[EARLY_DROPS];
     unsigned early_count;
@@ -46,12 +60,15 @@ struct gateway {
     struct stream_tls tls;
     struct nx_note mqtt_why;
     char mqtt_host[256], ack_topic[256], batch_topic[256], filter[4][256];
-    char *cache_path, *client_id;
+    char *cache_path, *client_id, *spool_dir, *recordings_dir;
+    struct learned *learned;
     struct http_server *http;
     struct loop_timer gauges, speak;
     struct gateway_gauges *gauge;
     int64_t started_us;
-    bool is_engine_up;
+    bool is_engine_up, has_no_device, has_no_shard, is_reload_due;
+    unsigned part;         /* which shard; 0: the head */
+    struct shards *shards; /* the head's; NULL: one thread does it all */
 
     enum stop_stage stage;
     struct loop_timer stop_tick;
@@ -60,6 +77,12 @@ struct gateway {
     void *stopped_arg;
     struct log_ctx log;
 };
+
+/* gateway.c: a shard of head (shards.h), on the calling thread's loop. It has no configuration, no admin port. */
+NX_MUST_CHECK enum nx_err gateway_open_part(struct gateway **out, struct loop *loop, const struct gateway *head,
+                                            unsigned part, struct nx_note *why);
+struct gateway_totals gateway_totals_of(const struct gateway *g);
+void gateway_totals_add(struct gateway_totals *to, const struct gateway_totals *t);
 
 /* broker.c */
 NX_MUST_CHECK enum nx_err gateway_open_broker(struct gateway *g, struct nx_note *why);

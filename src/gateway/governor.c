@@ -23,46 +23,46 @@ serve(struct loop_timer *t, void *arg)
     (void)t;
     refill(e);
     while (g->head && g->tokens >= 1) {
-        struct nx_dev *dev = g->head;
+        struct nx_link *link = g->head;
         g->tokens -= 1;
-        governor_forget(e, dev);
-        dev_open_now(dev);
+        governor_forget(e, link);
+        conn_open_now(link);
     }
     if (g->head)
         loop_timer_start(e->loop, &g->timer, 1 + 1000 / e->conf.connects_per_second, 0, serve, e);
 }
 
 void
-governor_ask(struct engine *e, struct nx_dev *dev)
+governor_ask(struct engine *e, struct nx_link *link)
 {
     struct governor *g = &e->governor;
 
-    dev->queue_next = NULL;
-    dev->is_queued = true;
+    link->queue_next = NULL;
+    link->is_queued = true;
     if (g->tail)
-        g->tail->queue_next = dev;
+        g->tail->queue_next = link;
     else
-        g->head = dev;
-    g->tail = dev;
+        g->head = link;
+    g->tail = link;
     if (!loop_timer_is_running(&g->timer))
         loop_timer_start(e->loop, &g->timer, 0, 0, serve, e);
 }
 
 void
-governor_forget(struct engine *e, struct nx_dev *dev)
+governor_forget(struct engine *e, struct nx_link *link)
 {
     struct governor *g = &e->governor;
-    struct nx_dev *before = NULL;
+    struct nx_link *before = NULL;
 
-    if (!dev->is_queued)
+    if (!link->is_queued)
         return;
-    for (struct nx_dev *d = g->head; d != dev; d = d->queue_next)
+    for (struct nx_link *d = g->head; d != link; d = d->queue_next)
         before = d;
     if (before)
-        before->queue_next = dev->queue_next;
+        before->queue_next = link->queue_next;
     else
-        g->head = dev->queue_next;
-    if (g->tail == dev)
+        g->head = link->queue_next;
+    if (g->tail == link)
         g->tail = before;
-    dev->is_queued = false;
+    link->is_queued = false;
 }

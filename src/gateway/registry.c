@@ -22,15 +22,6 @@ free_entry(struct registry *r, struct registry_entry *e)
     free(e);
 }
 
-void
-registry_fini(struct registry *r)
-{
-    struct registry_entry *e, *tmp;
-
-    HASH_ITER (hh, r->entries, e, tmp)
-        free_entry(r, e);
-}
-
 struct registry_entry *
 registry_find(struct registry *r, const char *id)
 {
@@ -38,6 +29,16 @@ registry_find(struct registry *r, const char *id)
 
     HASH_FIND_STR(r->entries, id, e);
     return e;
+}
+
+unsigned
+registry_count_here(const struct registry *r)
+{
+    unsigned n = 0;
+
+    for (const struct registry_entry *e = r->entries; e; e = e->hh.next)
+        n += e->place == 0;
+    return n;
 }
 
 static struct registry_entry *
@@ -62,13 +63,47 @@ stop_dev(struct registry *r, struct registry_entry *e)
     dev_retire(&e->dev);
 }
 
+static void
+let_go(struct registry *r, struct registry_entry *e, bool is_moved)
+{
+    stop_dev(r, e);
+    if (e->place)
+        r->ops.remove(r->arg, e->place, e->id, false);
+    r->ops.on_removed(r->arg, e, is_moved || e->place);
+    free_entry(r, e);
+}
+
+static void
+start_dev(struct registry *r, struct registry_entry *e)
+{
+    unsigned place = e->conf->is_enabled && r->ops.place ? r->ops.place(r->arg, e->conf) : 0;
+    struct device *ref;
+
+    if (e->place && e->place != place)
+        r->ops.remove(r->arg, e->place, e->id, true);
+    e->place = place;
+    if (place) {
+        r->ops.put(r->arg, place, e->conf);
+    } else if (e->conf->is_enabled) {
+        ref = device_ref(e->conf);
+        e->dev = dev_start(r->engine, &ref);
+        r->started++;
+    }
+}
+
 void
 registry_put(struct registry *r, enum registry_source source, struct device **dp)
 {
     struct device *d = *dp;
-    struct registry_entry *e = find_or_add(r, d->id);
+    struct registry_entry *e;
 
     *dp = NULL;
+    if (r->ops.takes && !r->ops.takes(r->arg, d)) {
+        registry_forget(r, d->id);
+        device_unref(&d);
+        return;
+    }
+    e = find_or_add(r, d->id);
     if (e->conf && e->source == REGISTRY_CORE && source == REGISTRY_FILE) {
         device_unref(&d);
         return;
@@ -83,6 +118,8 @@ registry_put(struct registry *r, enum registry_source source, struct device **dp
     if (is_same) {
         r->untouched++;
         device_unref(&d);
+        if (was_refused && e->place)
+            r->ops.put(r->arg, e->place, e->conf);
         if (was_refused)
             r->ops.on_change(r->arg, e);
         return;
@@ -90,11 +127,7 @@ registry_put(struct registry *r, enum registry_source source, struct device **dp
     stop_dev(r, e);
     device_unref(&e->conf);
     e->conf = d;
-    if (d->is_enabled) {
-        struct device *ref = device_ref(d);
-        e->dev = dev_start(r->engine, &ref);
-        r->started++;
-    }
+    start_dev(r, e);
     r->ops.on_change(r->arg, e);
 }
 
@@ -113,6 +146,8 @@ registry_refuse(struct registry *r, enum registry_source source, const char *id,
         e->source = source;
     free(e->refused);
     e->refused = mem_strdup(reason);
+    if (e->place)
+        r->ops.refuse(r->arg, e->place, id, reason);
     r->ops.on_change(r->arg, e);
 }
 
@@ -124,9 +159,16 @@ registry_remove(struct registry *r, const char *id)
     if (!e)
         return;
     log_info(&r->log, "device removed", KV_STR("device", id));
-    stop_dev(r, e);
-    r->ops.on_removed(r->arg, e);
-    free_entry(r, e);
+    let_go(r, e, false);
+}
+
+void
+registry_forget(struct registry *r, const char *id)
+{
+    struct registry_entry *e = registry_find(r, id);
+
+    if (e)
+        let_go(r, e, true);
 }
 
 void
@@ -149,31 +191,142 @@ registry_end(struct registry *r, enum registry_source source)
 
 /* --- devices.yaml --- */
 
+/* What a file says, read without touching the registry: on the pool when there are polls to disturb. */
+struct outcome {
+    struct device *d; /* NULL: refused */
+    char *id, *reason;
+    struct outcome *next;
+};
+
+struct reading {
+    struct registry *r; /* NULL: it has ended meanwhile */
+    struct device_options opt;
+    char *path;
+    struct outcome *first, **tail;
+    enum nx_err err;
+    struct nx_note why;
+    void (*done)(void *arg, enum nx_err err, const struct nx_note *why);
+    void *arg;
+};
+
+static struct outcome *
+add_outcome(struct reading *rd)
+{
+    struct outcome *o = mem_alloc(sizeof *o);
+
+    *rd->tail = o;
+    rd->tail = &o->next;
+    return o;
+}
+
 static void
 on_good(void *arg, struct device *d)
 {
-    registry_put(arg, REGISTRY_FILE, &d);
+    add_outcome(arg)->d = d;
 }
 
 static void
 on_bad(void *arg, const char *device_id, const struct nx_note *why)
 {
-    registry_refuse(arg, REGISTRY_FILE, device_id, why->text);
+    struct outcome *o = add_outcome(arg);
+
+    o->id = mem_strdup(device_id);
+    o->reason = mem_strdup(why->text);
+}
+
+static void
+read_file(void *arg)
+{
+    struct reading *rd = arg;
+    struct arena a = {0};
+    struct conf_node *root;
+
+    rd->err = conf_read_yaml(&a, rd->path, &root, &rd->why);
+    if (rd->err == NX_OK)
+        rd->err =
+            device_read_list(&rd->opt, root, &(struct device_list_ops){.each = on_good, .bad = on_bad}, rd, &rd->why);
+    arena_free(&a);
+}
+
+static void
+apply(struct registry *r, struct outcome *o)
+{
+    if (o->d)
+        registry_put(r, REGISTRY_FILE, &o->d);
+    else
+        registry_refuse(r, REGISTRY_FILE, o->id, o->reason);
+}
+
+/* A file that cannot be read as a whole changes nothing. */
+static void
+end_reading(struct reading *rd)
+{
+    bool is_good = rd->r && rd->err == NX_OK;
+
+    if (is_good)
+        registry_begin(rd->r, REGISTRY_FILE);
+    while (rd->first) {
+        struct outcome *o = rd->first;
+        rd->first = o->next;
+        if (is_good)
+            apply(rd->r, o);
+        device_unref(&o->d);
+        free(o->id);
+        free(o->reason);
+        free(o);
+    }
+    if (is_good)
+        registry_end(rd->r, REGISTRY_FILE);
 }
 
 enum nx_err
 registry_load_file(struct registry *r, const char *path, struct nx_note *why)
 {
-    struct arena a = {0};
-    struct conf_node *root;
-    enum nx_err err = conf_read_yaml(&a, path, &root, why);
+    struct reading rd = {.r = r, .opt = r->opt, .path = (char *)(uintptr_t)path, .tail = &rd.first};
 
-    if (err == NX_OK) {
-        registry_begin(r, REGISTRY_FILE);
-        err = device_read_list(&r->opt, root, &(struct device_list_ops){.each = on_good, .bad = on_bad}, r, why);
-        if (err == NX_OK)
-            registry_end(r, REGISTRY_FILE);
-    }
-    arena_free(&a);
-    return err;
+    read_file(&rd);
+    end_reading(&rd);
+    if (why)
+        *why = rd.why;
+    return rd.err;
+}
+
+static void
+on_read(void *arg)
+{
+    struct reading *rd = arg;
+
+    if (rd->r)
+        rd->r->reading = NULL;
+    end_reading(rd);
+    if (rd->r)
+        rd->done(rd->arg, rd->err, &rd->why);
+    free(rd->path);
+    free(rd);
+}
+
+bool
+registry_reload_file(struct registry *r, const char *path,
+                     void (*done)(void *arg, enum nx_err err, const struct nx_note *why), void *arg)
+{
+    struct reading *rd;
+
+    if (r->reading)
+        return false;
+    r->reading = rd = mem_alloc(sizeof *rd);
+    *rd =
+        (struct reading){.r = r, .opt = r->opt, .path = mem_strdup(path), .tail = &rd->first, .done = done, .arg = arg};
+    loop_work(r->engine->loop, read_file, on_read, rd);
+    return true;
+}
+
+void
+registry_fini(struct registry *r)
+{
+    struct registry_entry *e, *tmp;
+
+    if (r->reading)
+        r->reading->r = NULL;
+    HASH_ITER (hh, r->entries, e, tmp)
+        free_entry(r, e);
 }

@@ -27,12 +27,13 @@ static struct {
     char dir[64], path[128], cache[128];
 } t;
 
-static void
+static bool
 on_sample(void *arg, struct slot *slot, const struct sample *s)
 {
     (void)arg;
     (void)slot;
     (void)s;
+    return false;
 }
 
 static void
@@ -65,10 +66,11 @@ on_change(void *arg, struct registry_entry *e)
 }
 
 static void
-on_removed(void *arg, struct registry_entry *e)
+on_removed(void *arg, struct registry_entry *e, bool is_moved)
 {
     (void)arg;
     (void)e;
+    (void)is_moved;
     t.removed++;
 }
 
@@ -150,7 +152,8 @@ message(const char *suffix, const char *payload)
 
 #define DEV(id, address) "  - {id: " id ", protocol: fake, tags: [{id: a, address: '" address "', data_type: int16}]}\n"
 #define JSON_DEV(id, address)                                                                                          \
-    "{'id':'" id "','protocol':'fake','tags':[{'id':'a','address':'" address "','data_type':'int16'}]}"
+    "{'id':'" id "','protocol':'fake','connection':{'line':'" id "'},'tags':[{'id':'a','address':'" address            \
+    "','data_type':'int16'}]}"
 
 /* Fault row 24: the device that did not change misses no poll. */
 static void
@@ -213,7 +216,7 @@ events_add_change_and_remove(void **state)
     (void)state;
     message("d1/updated", "{'action':'created','device_id':'d1','version':2,'data':" JSON_DEV("d1", "1") "}");
     struct nx_dev *first = registry_find(&t.registry, "d1")->dev;
-    assert_int_equal(first->state, DEV_UP);
+    assert_int_equal(first->link->state, CONN_UP);
     message("d1/updated", "{'action':'updated','device_id':'d1','version':3,'data':" JSON_DEV("d1", "1") "}");
     assert_ptr_equal(registry_find(&t.registry, "d1")->dev, first);
     message("d1/updated", "{'action':'updated','device_id':'d1','version':1,'data':" JSON_DEV("d1", "7") "}");
@@ -280,7 +283,7 @@ devices_of_the_core_are_kept_for_the_next_start(void **state)
     registry_remove(&t.registry, "d1");
     config_sync_load_cache(t.sync);
     loop_fake_advance_ms(t.loop, 150);
-    assert_int_equal(registry_find(&t.registry, "d1")->dev->state, DEV_UP);
+    assert_int_equal(registry_find(&t.registry, "d1")->dev->link->state, CONN_UP);
     assert_int_equal(file_write(t.cache, slice_str("[{\"id\":"), 0600, NULL), NX_OK);
     config_sync_load_cache(t.sync); /* damaged: ignored */
     assert_non_null(registry_find(&t.registry, "d1"));

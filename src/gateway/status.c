@@ -30,18 +30,24 @@ struct removed {
 
 /* --- JSON --- */
 
+static json_int_t
+counted(const struct nx_dev *dev, enum nx_counter counter)
+{
+    return (json_int_t)(dev->counters[counter] + (dev->link ? dev->link->counters[counter] : 0));
+}
+
 static json_t *
 stats_json(const struct nx_dev *dev)
 {
-    return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "read_ms_avg", dev->stats.read_ms_avg,
-                     "polls_ok", (json_int_t)dev->stats.polls_ok, "polls_failed", (json_int_t)dev->stats.polls_failed,
-                     "polls_skipped", (json_int_t)dev->stats.polls_skipped, "connects", (json_int_t)dev->stats.connects,
-                     "requests", (json_int_t)dev->counters[NX_COUNT_REQUESTS], "bytes_in",
-                     (json_int_t)dev->counters[NX_COUNT_BYTES_IN], "bytes_out",
-                     (json_int_t)dev->counters[NX_COUNT_BYTES_OUT], "exceptions",
-                     (json_int_t)dev->counters[NX_COUNT_EXCEPTIONS], "stale_replies",
-                     (json_int_t)dev->counters[NX_COUNT_STALE_REPLIES], "protocol_errors",
-                     (json_int_t)dev->counters[NX_COUNT_PROTO_ERRORS]);
+    return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:i}", "read_ms_avg",
+                     dev->stats.read_ms_avg, "polls_ok", (json_int_t)dev->stats.polls_ok, "polls_failed",
+                     (json_int_t)dev->stats.polls_failed, "polls_skipped", (json_int_t)dev->stats.polls_skipped,
+                     "connects", (json_int_t)(dev->link ? dev->link->connects : 0), "requests",
+                     counted(dev, NX_COUNT_REQUESTS), "bytes_in", counted(dev, NX_COUNT_BYTES_IN), "bytes_out",
+                     counted(dev, NX_COUNT_BYTES_OUT), "exceptions", counted(dev, NX_COUNT_EXCEPTIONS), "stale_replies",
+                     counted(dev, NX_COUNT_STALE_REPLIES), "protocol_errors", counted(dev, NX_COUNT_PROTO_ERRORS),
+                     "breaker", breaker_state_name(dev->breaker.state), "sharing",
+                     dev->link ? (int)dev->link->dev_count : 0);
 }
 
 static void
@@ -116,6 +122,8 @@ device_topic(const struct status_out *so, const char *id, char *out, size_t cap)
 static bool
 publish_device(struct status_out *so, struct registry_entry *e)
 {
+    if (e->place) /* its shard speaks of it */
+        return true;
     json_t *json = status_device_json(e, so->conf.gateway, loop_wall_us(so->loop));
     char topic[512];
 
@@ -146,6 +154,10 @@ clear_due(struct status_out *so, struct registry_entry *e)
 static bool
 publish_gateway(struct status_out *so)
 {
+    if (so->conf.is_part) {
+        so->is_gateway_due = false;
+        return true;
+    }
     json_t *json = so->conf.gateway_json(so->conf.arg);
 
     json_object_set_new(json, "status", json_string(so->is_bye ? "offline" : "online"));
@@ -228,11 +240,14 @@ status_out_touch(struct status_out *so, struct registry_entry *e)
 }
 
 void
-status_out_removed(struct status_out *so, struct registry_entry *e)
+status_out_removed(struct status_out *so, struct registry_entry *e, bool is_moved)
 {
-    struct removed *r = mem_alloc(sizeof *r);
+    struct removed *r;
 
     clear_due(so, e);
+    if (is_moved)
+        return;
+    r = mem_alloc(sizeof *r);
     r->id = mem_strdup(e->id);
     r->next = so->removed;
     so->removed = r;
@@ -268,6 +283,8 @@ status_out_goodbye(struct status_out *so)
 struct mqtt_will
 status_out_will(struct status_out *so)
 {
+    if (so->conf.is_part)
+        return (struct mqtt_will){0};
     return (struct mqtt_will){.topic = so->topic, .payload = slice_str(so->will), .qos = 1, .retain = true};
 }
 

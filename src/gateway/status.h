@@ -14,6 +14,7 @@ struct status_out;
 
 struct status_out_conf {
     const char *prefix, *gateway;
+    bool is_part; /* a shard: speaks of its devices only, not for the gateway */
     /* The members of the gateway's own status: spool, link, counts ... New reference. */
     json_t *(*gateway_json)(void *arg);
     void *arg;
@@ -23,12 +24,12 @@ struct status_out *status_out_new(struct loop *loop, const struct status_out_con
                                   const struct outlet *out);
 void status_out_free(struct status_out **so);
 
-/* The will of the connection; text lives as long as so. */
+/* The will of the connection, without topic when is_part; text lives as long as so. */
 struct mqtt_will status_out_will(struct status_out *so);
 /* Something about the device changed. */
 void status_out_touch(struct status_out *so, struct registry_entry *e);
-/* It is about to be freed. */
-void status_out_removed(struct status_out *so, struct registry_entry *e);
+/* It is about to be freed. is_moved: another shard speaks of it from now on. */
+void status_out_removed(struct status_out *so, struct registry_entry *e, bool is_moved);
 /* The broker is there: everything is said again. */
 void status_out_online(struct status_out *so);
 /* The broker takes messages again. */

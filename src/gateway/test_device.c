@@ -31,7 +31,7 @@ struct test_device {
     void *arg;
 };
 
-static unsigned tests_running; /* of the process: each holds a connection to a plant device */
+static _Atomic unsigned tests_running; /* of the process: each holds a connection to a plant device */
 
 /* --- steps --- */
 
@@ -236,11 +236,11 @@ read_tags(struct loop_timer *timer, void *arg)
     struct nx_dev *dev = t->dev;
 
     (void)timer;
-    if (dev->state != DEV_UP)
+    if (!dev_is_ready(dev))
         return;
     for (unsigned i = 0; i < dev->conf->tag_count && t->count < TAGS_MAX; i++) {
         const struct tag *tag = &dev->conf->tags[i];
-        if (!tag->is_enabled || tag->access_mode == ACCESS_WRITE)
+        if (tag->kind != TAG_POLLED || !tag->is_enabled || tag->access_mode == ACCESS_WRITE)
             continue;
         t->items[t->count] = (struct nx_read_item){.addr = tag->addr, .tag = i};
         t->slots[t->count++] = &dev->slots[i];
@@ -277,7 +277,7 @@ on_change(void *arg, struct nx_dev *dev)
 
     if (t->is_finished)
         return;
-    if (dev->state == DEV_UP) {
+    if (dev_is_ready(dev)) {
         while (t->next < STEP_SESSION) /* a way without these steps: a serial line */
             add_step(t, t->next, NX_OK, 0, NULL);
         add_step(t, STEP_SESSION, NX_OK, since_step(t), dev->conf->driver->summary);

@@ -19,13 +19,14 @@ static struct {
     unsigned results;
 } t;
 
-static void
+static bool
 no_sample(void *arg, struct slot *slot, const struct sample *s)
 {
     (void)arg;
     (void)slot;
     (void)s;
     fail_msg("a probe must not feed the UNS");
+    return false;
 }
 
 static void

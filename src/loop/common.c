@@ -158,6 +158,12 @@ stream_open(struct loop *loop, const struct stream_conf *conf, const struct stre
     return loop->impl->stream_open(loop, conf, ops, arg);
 }
 
+struct stream *
+stream_open_serial(struct loop *loop, const struct serial_conf *conf, const struct stream_ops *ops, void *arg)
+{
+    return loop->impl->serial_open(loop, conf, ops, arg);
+}
+
 enum nx_err
 stream_write(struct stream *st, struct slice data)
 {

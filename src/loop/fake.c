@@ -186,23 +186,37 @@ static const struct stream_impl stream_impl = {
     .close = fake_close,
 };
 
-static struct stream *
-fake_stream_open(struct loop *loop, const struct stream_conf *conf, const struct stream_ops *ops, void *arg)
+static struct fake_stream *
+add_stream(struct loop *loop, const char *host, size_t write_cap, const struct stream_ops *ops, void *arg)
 {
     struct fake_loop *f = fake_of(loop);
     struct fake_stream *s = mem_alloc(sizeof *s);
 
     s->base = (struct stream){.impl = &stream_impl, .loop = loop, .ops = *ops, .arg = arg};
-    s->host = mem_strdup(conf->host);
-    s->port = conf->port;
-    s->on_step = conf->on_step;
-    s->write_cap = conf->write_cap_bytes ? conf->write_cap_bytes : 1u << 20;
+    s->host = mem_strdup(host);
+    s->write_cap = write_cap ? write_cap : 1u << 20;
     s->written = wbuf_init(0);
     s->held = wbuf_init(0);
     s->next = f->streams;
     f->streams = s;
     f->open_count++;
+    return s;
+}
+
+static struct stream *
+fake_stream_open(struct loop *loop, const struct stream_conf *conf, const struct stream_ops *ops, void *arg)
+{
+    struct fake_stream *s = add_stream(loop, conf->host, conf->write_cap_bytes, ops, arg);
+
+    s->port = conf->port;
+    s->on_step = conf->on_step;
     return &s->base;
+}
+
+static struct stream *
+fake_serial_open(struct loop *loop, const struct serial_conf *conf, const struct stream_ops *ops, void *arg)
+{
+    return &add_stream(loop, conf->path, conf->write_cap_bytes, ops, arg)->base;
 }
 
 struct stream *
@@ -264,7 +278,10 @@ loop_fake_hang_up(struct stream *st, enum nx_err err)
 
     assert(!s->is_down);
     s->is_down = true;
-    (void)nx_fail(&why, err, "%s port %u: %s", s->host, s->port, nx_err_text(err));
+    if (s->port)
+        (void)nx_fail(&why, err, "%s port %u: %s", s->host, s->port, nx_err_text(err));
+    else
+        (void)nx_fail(&why, err, "%s: %s", s->host, nx_err_text(err));
     st->ops.on_down(st->arg, err, &why);
     loop_fake_turn(loop);
 }
@@ -328,6 +345,7 @@ static const struct loop_impl loop_impl = {
     .work = fake_work,
     .on_signal = fake_on_signal,
     .stream_open = fake_stream_open,
+    .serial_open = fake_serial_open,
 };
 
 struct loop *

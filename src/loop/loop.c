@@ -260,6 +260,7 @@ static const struct loop_impl impl = {
     .work = queue_work,
     .on_signal = watch_signal,
     .stream_open = stream_tcp_open,
+    .serial_open = stream_serial_open,
 };
 
 static void

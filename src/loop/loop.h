@@ -60,7 +60,7 @@ void loop_work(struct loop *loop, loop_cb *work, loop_cb *done, void *arg);
 /* Calls cb on the loop when the process gets the signal (SIGINT, SIGTERM, SIGHUP). One per signal and process. */
 void loop_on_signal(struct loop *loop, int signum, loop_cb *cb, void *arg);
 
-/* --- streams: TCP, optionally with TLS on top --- */
+/* --- streams: TCP, optionally with TLS on top, and serial lines --- */
 struct stream;
 struct stream_ops {
     void (*on_open)(void *arg);
@@ -83,11 +83,31 @@ struct stream_conf {
     uint32_t connect_timeout_ms;  /* 0: 5000. Covers name, TCP and TLS */
     const struct stream_tls *tls; /* NULL: plain. Copied. */
     size_t write_cap_bytes;       /* 0: 1 MiB. stream_write() past it answers NX_E_FULL */
+    uint32_t keepalive_s;         /* TCP probes a peer that has been silent this long; 0: never */
     /* May be NULL: told about each step of the way ("resolve", "tcp", "tls") when it ends. */
     void (*on_step)(void *arg, const char *step, enum nx_err err, uint32_t elapsed_ms, const char *detail);
 };
 /* Begins to connect; never NULL: every failure arrives by on_down. conf is copied. */
 struct stream *stream_open(struct loop *loop, const struct stream_conf *conf, const struct stream_ops *ops, void *arg);
+
+enum serial_parity { SERIAL_PARITY_NONE, SERIAL_PARITY_EVEN, SERIAL_PARITY_ODD };
+/* KERNEL: the driver switches the transceiver (TIOCSRS485). RTS: we do, by raising RTS around each write. */
+enum rs485_mode { RS485_OFF, RS485_KERNEL, RS485_RTS };
+struct serial_conf {
+    const char *path;             /* "/dev/ttyUSB0", "/dev/serial/by-id/..." */
+    uint32_t baud_rate;           /* one that termios names: 50 to 4000000 */
+    uint8_t data_bits, stop_bits; /* 5..8, 1..2 */
+    enum serial_parity parity;
+    enum rs485_mode rs485;
+    uint32_t rts_delay_us;  /* before and after sending, with rs485; the kernel's way rounds it up to milliseconds */
+    size_t write_cap_bytes; /* 0: 256 KiB. stream_write() past it answers NX_E_FULL */
+};
+/* Opens a serial line, locks it against other programs and drops what it held; never NULL, and conf is copied. Ends in
+ * on_open or on_down: NX_E_NOT_FOUND no such device now, NX_E_BUSY another program has it, NX_E_DENIED, NX_E_CONFIG a
+ * setting that the device cannot have. NX_E_CLOSED later means that it was unplugged: open again when it is back. */
+struct stream *stream_open_serial(struct loop *loop, const struct serial_conf *conf, const struct stream_ops *ops,
+                                  void *arg);
+
 /* Queues a copy; all writes of one loop turn leave in one system call at the end of the turn. */
 enum nx_err stream_write(struct stream *st, struct slice data);
 /* The same for two parts, without joining them first. */
@@ -108,7 +128,8 @@ void loop_fake_turn(struct loop *loop);
 void loop_fake_advance_ms(struct loop *loop, uint64_t ms);
 /* Sets the wall clock (it then moves with the monotonic one). */
 void loop_fake_set_wall_us(struct loop *loop, int64_t wall_us);
-/* The stream opened last to host:port by the code under test, or NULL. Then: accept, refuse, feed, hang up. */
+/* The stream opened last to host:port by the code under test, or NULL. Then: accept, refuse, feed, hang up. A serial
+ * line has its path as host, and port 0. */
 struct stream *loop_fake_stream(struct loop *loop, const char *host, uint16_t port);
 void loop_fake_accept(struct stream *st);
 void loop_fake_refuse(struct stream *st, enum nx_err err);

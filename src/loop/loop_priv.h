@@ -30,6 +30,8 @@ struct loop_impl {
     void (*on_signal)(struct loop *loop, int signum, loop_cb *cb, void *arg);
     struct stream *(*stream_open)(struct loop *loop, const struct stream_conf *conf, const struct stream_ops *ops,
                                   void *arg);
+    struct stream *(*serial_open)(struct loop *loop, const struct serial_conf *conf, const struct stream_ops *ops,
+                                  void *arg);
 };
 
 struct loop {
@@ -64,5 +66,7 @@ struct stream {
 
 struct stream *stream_tcp_open(struct loop *loop, const struct stream_conf *conf, const struct stream_ops *ops,
                                void *arg);
+struct stream *stream_serial_open(struct loop *loop, const struct serial_conf *conf, const struct stream_ops *ops,
+                                  void *arg);
 
 #endif

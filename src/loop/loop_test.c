@@ -4,12 +4,14 @@
 #include "loop/wheel.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -299,6 +301,91 @@ a_refused_connection_names_place_and_remedy(void **state)
     loop_free(&p.loop);
 }
 
+/* Three descriptors are fewer than the process has. */
+static void
+open_without_descriptors(struct peer *p, const char *host)
+{
+    struct stream_conf conf = {.host = host, .port = 502, .on_step = peer_step};
+    struct rlimit old, none;
+
+    p->is_down = false;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = (struct rlimit){.rlim_cur = 3, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    p->st = stream_open(p->loop, &conf, &peer_ops, p);
+    loop_run(p->loop);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_true(p->is_down);
+    stream_close(&p->st, false);
+}
+
+static void
+running_out_of_descriptors_ends_in_a_reason(void **state)
+{
+    static const char *const hosts[] = {"127.0.0.1", "a-plc.invalid"};
+
+    (void)state;
+    for (size_t i = 0; i < MEM_COUNT(hosts); i++) {
+        struct peer p = {.loop = loop_new()};
+
+        open_without_descriptors(&p, hosts[i]);
+        assert_int_equal(p.err, NX_E_FULL);
+        assert_non_null(strstr(p.reason, hosts[i]));
+        assert_non_null(strstr(p.reason, "raise the limit (ulimit -n, LimitNOFILE)"));
+        loop_free(&p.loop);
+    }
+}
+
+static void
+stop_when_open(void *arg)
+{
+    loop_stop(((struct peer *)arg)->loop);
+}
+
+/* Of the socket that is connected to the peer. */
+static int
+option_of_stream(struct peer *p, int level, int name)
+{
+    struct sockaddr_in sa = {0};
+    socklen_t len = sizeof sa;
+    int value = -1;
+
+    for (int fd = 3; fd < 256; fd++) {
+        len = sizeof sa;
+        if (getpeername(fd, (struct sockaddr *)&sa, &len) == 0 && ntohs(sa.sin_port) == p->port) {
+            len = sizeof value;
+            assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+        }
+    }
+    return value;
+}
+
+static void
+keepalive_is_as_the_user_wants_it(void **state)
+{
+    static const struct stream_ops ops = {.on_open = stop_when_open, .on_data = peer_data, .on_down = peer_down};
+    struct peer p = {.loop = loop_new()};
+
+    (void)state;
+    p.port = listen_on_any_port(&p.listener, 5);
+    for (unsigned keepalive_s = 0; keepalive_s <= 45; keepalive_s += 45) {
+        struct stream_conf conf = {.host = "127.0.0.1", .port = p.port, .keepalive_s = keepalive_s};
+
+        p.st = stream_open(p.loop, &conf, &ops, &p);
+        loop_run(p.loop);
+        assert_false(p.is_down);
+        assert_int_equal(option_of_stream(&p, SOL_SOCKET, SO_KEEPALIVE), keepalive_s > 0);
+        if (keepalive_s)
+            assert_int_equal(option_of_stream(&p, IPPROTO_TCP, TCP_KEEPIDLE), keepalive_s);
+        assert_int_equal(option_of_stream(&p, IPPROTO_TCP, TCP_NODELAY), 1);
+        stream_close(&p.st, false);
+        loop_post(p.loop, stop_when_open, &p); /* the socket closes at the end of the turn */
+        loop_run(p.loop);
+    }
+    close(p.listener);
+    loop_free(&p.loop);
+}
+
 static void
 a_stream_closed_before_it_is_open_says_nothing(void **state)
 {
@@ -346,6 +433,8 @@ main(void)
         cmocka_unit_test(posted_deferred_and_worked_calls_run_in_order),
         cmocka_unit_test(streams_carry_bytes_both_ways_and_report_their_steps),
         cmocka_unit_test(a_refused_connection_names_place_and_remedy),
+        cmocka_unit_test(running_out_of_descriptors_ends_in_a_reason),
+        cmocka_unit_test(keepalive_is_as_the_user_wants_it),
         cmocka_unit_test(a_stream_closed_before_it_is_open_says_nothing),
         cmocka_unit_test(writing_past_the_cap_is_refused),
     };

@@ -10,15 +10,19 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define CONNECT_TIMEOUT_MS 5000u
 #define WRITE_CAP_BYTES    (1u << 20)
 #define USER_TIMEOUT_MS    20000 /* TCP_USER_TIMEOUT: unacknowledged data this old means the link is gone */
-#define KEEPALIVE_S        15
+#define KEEPALIVE_EVERY_S  5     /* once the first probe was not answered */
+#define KEEPALIVE_PROBES   3
 
 enum tcp_state { TCP_RESOLVING, TCP_CONNECTING, TCP_HANDSHAKE, TCP_OPEN, TCP_DOWN };
 
@@ -32,7 +36,7 @@ struct tcp {
     unsigned refs; /* user, handle, and each request under way */
     char *host;
     uint16_t port;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms, keepalive_s;
     size_t write_cap;
     void (*on_step)(void *arg, const char *step, enum nx_err err, uint32_t elapsed_ms, const char *detail);
     uint64_t step_began_ms;
@@ -124,6 +128,8 @@ remedy_of(enum nx_err err)
         return "Nothing answers: check the address, the cable and any firewall on the way.";
     case NX_E_UNREACHABLE:
         return "There is no route to this address: check the address and the network settings of this machine.";
+    case NX_E_FULL:
+        return "Out of file descriptors: raise the limit (ulimit -n, LimitNOFILE).";
     case NX_E_RESOLVE:
         return "Check the spelling or the name server, or use the IP address.";
     default:
@@ -404,13 +410,20 @@ static void try_next_address(struct tcp *t);
 static void
 tune_socket(struct tcp *t)
 {
+    const struct {
+        int name, value;
+    } options[] = {{TCP_USER_TIMEOUT, USER_TIMEOUT_MS},
+                   {TCP_KEEPINTVL, KEEPALIVE_EVERY_S},
+                   {TCP_KEEPCNT, KEEPALIVE_PROBES}};
     uv_os_fd_t fd;
-    int timeout = USER_TIMEOUT_MS;
 
     uv_tcp_nodelay(&t->handle, 1);
-    uv_tcp_keepalive(&t->handle, 1, KEEPALIVE_S);
-    if (uv_fileno((uv_handle_t *)&t->handle, &fd) == 0)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+    if (t->keepalive_s)
+        uv_tcp_keepalive(&t->handle, 1, t->keepalive_s);
+    if (uv_fileno((uv_handle_t *)&t->handle, &fd) != 0)
+        return;
+    for (size_t i = 0; i < MEM_COUNT(options); i++)
+        (void)setsockopt(fd, IPPROTO_TCP, options[i].name, &options[i].value, sizeof options[i].value);
 }
 
 static void
@@ -480,6 +493,17 @@ try_next_address(struct tcp *t)
     }
 }
 
+/* The resolver says no more than "temporary failure" when it could open no file or socket. */
+static bool
+is_out_of_files(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0)
+        (void)close(fd);
+    return fd < 0 && (errno == EMFILE || errno == ENFILE);
+}
+
 static void
 on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addresses)
 {
@@ -488,7 +512,9 @@ on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addresses)
     t->addresses = addresses;
     if (t->state == TCP_RESOLVING && !t->is_closed) {
         if (status != 0) {
-            fail_connect(t, "resolving", NX_E_RESOLVE, uv_strerror(status));
+            enum nx_err err = is_out_of_files() ? NX_E_FULL : NX_E_RESOLVE;
+
+            fail_connect(t, "resolving", err, uv_strerror(status));
         } else {
             report_step(t, "resolve", NX_OK, "");
             t->state = TCP_CONNECTING;
@@ -577,6 +603,7 @@ stream_tcp_open(struct loop *loop, const struct stream_conf *conf, const struct 
     t->host = mem_strdup(conf->host);
     t->port = conf->port;
     t->timeout_ms = conf->connect_timeout_ms ? conf->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+    t->keepalive_s = conf->keepalive_s;
     t->write_cap = conf->write_cap_bytes ? conf->write_cap_bytes : WRITE_CAP_BYTES;
     t->on_step = conf->on_step;
     t->plain = wbuf_init(0);

@@ -8,11 +8,33 @@
 
 #include "base/arena.h"
 #include "conf/conf.h"
+#include "model/expr.h"
+#include "model/ratio.h"
 #include "nexus/driver.h"
 
-enum deadband_type { DEADBAND_NONE, DEADBAND_ABSOLUTE, DEADBAND_PERCENT };
+/* DEADBAND_RANGE is made DEADBAND_ABSOLUTE when a tag is read. */
+enum deadband_type { DEADBAND_NONE, DEADBAND_ABSOLUTE, DEADBAND_PERCENT, DEADBAND_RANGE };
 enum access_mode { ACCESS_READ, ACCESS_WRITE, ACCESS_READWRITE };
 enum tag_priority { PRIORITY_TELEMETRY, PRIORITY_CONTROL, PRIORITY_SAFETY };
+
+/* Where the values of a tag come from: only TAG_POLLED has an address and is read and written on the device. */
+enum tag_kind {
+    TAG_POLLED,
+    TAG_AGGREGATE, /* one function over windows of another tag of the device */
+    TAG_CALC,      /* an expression over other tags */
+};
+
+/* What a window of a tag is told as; "avg" becomes the tag `id.avg`. */
+#define TAG_FUNCTIONS(X)                                                                                               \
+    X(MIN, "min")                                                                                                      \
+    X(MAX, "max")                                                                                                      \
+    X(AVG, "avg") X(STDDEV, "stddev") X(COUNT, "count") X(FIRST, "first") X(LAST, "last") X(TIME_AVG, "time_avg")
+enum tag_function {
+#define TAG_FUNCTION_ENUM(name, word) TAG_##name,
+    TAG_FUNCTIONS(TAG_FUNCTION_ENUM)
+#undef TAG_FUNCTION_ENUM
+        TAG_FUNCTION_COUNT
+};
 
 struct tag_enum {
     int64_t value;
@@ -21,27 +43,37 @@ struct tag_enum {
 
 struct tag {
     const char *id, *name, *description;
-    const char *address;   /* as written */
+    enum tag_kind kind;
+    const char *address;   /* as written; TAG_POLLED only, like canonical and addr */
     const char *canonical; /* as the driver understood it */
     const void *addr;      /* the driver's parsed address */
     enum nx_data_type data_type;
     uint32_t count;              /* register_count; 0: the type's own size */
     double scale_factor, offset; /* engineering = raw * scale_factor + offset; 1 and 0 by default */
-    bool is_scaled;
-    const char *unit;
+    bool is_scaled;              /* line is to be used: scale_factor and offset, then from unit to target_unit */
+    struct line line;            /* engineering = (raw * p + n) / q */
+    const char *unit;            /* of the engineering value */
     bool has_clamp_min, has_clamp_max;
     double clamp_min, clamp_max;
-    const struct tag_enum *enums; /* raw number -> text; enum_count 0: none */
+    const struct tag_enum *enums; /* number -> text, after all else; enum_count 0: none */
     unsigned enum_count;
     enum deadband_type deadband_type;
     double deadband;
     int64_t max_silence_ms;   /* a value is sent at least this often although it did not change; 0: never */
     int64_t poll_interval_ms; /* 0: the device's */
+    int64_t adaptive_min_ms, adaptive_max_ms; /* bounds of adaptive polling; both 0: off */
+    int64_t min_interval_ms;                  /* changes are sent at most this often; 0: each */
     enum access_mode access_mode;
     enum tag_priority priority;
     const char *topic_suffix; /* the id by default */
     const char *topic;        /* complete UNS topic */
     bool is_enabled;
+    bool is_silent;               /* read, but only its aggregates and what is calculated from it are sent */
+    const struct expr_text *expr; /* of its own value (one reference, "value") or, TAG_CALC, over other tags; NULL */
+    int64_t window_ms;            /* of its aggregates, which follow it in the list, or TAG_AGGREGATE's; 0: none */
+    uint32_t source;              /* TAG_AGGREGATE: index of the tag that it tells about */
+    enum tag_function function;
+    const char *base_id;                /* the id as written: of `id.0`, `id.avg` it is `id` */
     const struct nx_settings *settings; /* of the driver's tag_params */
 };
 
@@ -53,6 +85,11 @@ struct device {
     int64_t poll_interval_ms;
     int64_t timeout_ms; /* connection.timeout, retry_count, retry_delay: the host's */
     int64_t retry_count, retry_delay_ms;
+    int64_t idle_timeout_ms;    /* a link without traffic for so long is given up; 0: never */
+    int64_t health_interval_ms; /* a quiet link is probed this often; 0: never */
+    int64_t max_requests_per_s; /* 0: unlimited */
+    int64_t breaker_requests;   /* so many requests decide at the earliest; 0: no circuit breaker */
+    int64_t breaker_failure_percent, breaker_open_ms, breaker_probes;
     const struct nx_settings *settings; /* of the driver's params */
     const struct tag *tags;
     unsigned tag_count;
@@ -68,6 +105,7 @@ struct device_options {
     const char *uns_root;                   /* "uns" */
     int64_t default_interval_ms;            /* polling.default_interval */
     const struct nx_driver *const *drivers; /* nx_drivers */
+    bool is_partial;                        /* only some tags of the device are there: an expression may name others */
 };
 
 /* Makes a device from one map. On failure *out is NULL and why names the place and the remedy. One reference. */
@@ -93,5 +131,6 @@ bool device_id_is_valid(const char *id);
 /* "float32" and its usual aliases (float, real, int16, short, word, ...); NX_DT_COUNT when unknown. */
 enum nx_data_type data_type_parse(const char *text);
 const char *data_type_name(enum nx_data_type t);
+const char *tag_function_name(enum tag_function f);
 
 #endif

@@ -18,19 +18,10 @@ struct device_doc {
     const struct conf_node *connection, *tags;
 };
 
-struct connection_doc {
-    int64_t timeout_ms, retry_count, retry_delay_ms;
-};
-
 #define ROW(name, kind, member, ...)                                                                                   \
     {                                                                                                                  \
         .key = name, .type = kind, .offset = offsetof(struct device_doc, member), __VA_ARGS__                          \
     }
-#define LINK(name, kind, member, ...)                                                                                  \
-    {                                                                                                                  \
-        .key = name, .type = kind, .offset = offsetof(struct connection_doc, member), __VA_ARGS__                      \
-    }
-
 const struct conf_row device_rows[] = {
     ROW("id", CONF_STRING, id, .is_required = true, .help = "letters, digits, '_', '-' and '.', at most 64"),
     ROW("name", CONF_STRING, name, .help = "name for people"),
@@ -42,15 +33,6 @@ const struct conf_row device_rows[] = {
     ROW("subscription_mode", CONF_STRING, subscription_mode, .def = "polling", .help = "polling"),
     ROW("connection", CONF_NODE, connection, .help = "how to reach it"),
     ROW("tags", CONF_NODE, tags, .help = "what to read and write"),
-    CONF_ROW_END,
-};
-
-const struct conf_row device_connection_rows[] = {
-    LINK("timeout", CONF_DURATION, timeout_ms, .def = "3s", .min = 50, .max = 60000,
-         .help = "longest wait for an answer"),
-    LINK("retry_count", CONF_INT, retry_count, .def = "2", .max = 10, .help = "further tries of a read that failed"),
-    LINK("retry_delay", CONF_DURATION, retry_delay_ms, .def = "100ms", .max = 60000,
-         .help = "wait before a further try"),
     CONF_ROW_END,
 };
 
@@ -170,35 +152,6 @@ find_driver(const struct device_options *opt, const struct conf_node *node, cons
 }
 
 static enum nx_err
-read_connection(struct device *d, const struct conf_node *node, const struct conf_node *connection, struct nx_note *why)
-{
-    static const struct nx_param no_params[] = {{.key = NULL}};
-    const struct nx_param *params = d->driver->params ? d->driver->params : no_params;
-    struct connection_doc doc = {0};
-    struct conf_node none = {.kind = CONF_MAP,
-                             .key = "connection",
-                             .line = node->line,
-                             .source = node->source,
-                             .parent = (struct conf_node *)(uintptr_t)node};
-    struct nx_settings *settings = NULL;
-    struct conf_node *own = NULL;
-    enum nx_err err;
-
-    if (!connection || connection->kind == CONF_NULL)
-        connection = &none;
-    if ((err = device_split(&d->arena, connection, device_connection_rows, params, &own, why)) != NX_OK ||
-        (err = conf_fill(&d->arena, device_connection_rows, own, &doc, why)) != NX_OK ||
-        (err = conf_settings(&d->arena, params, connection, device_known_keys(&d->arena, device_connection_rows),
-                             &settings, why)) != NX_OK)
-        return err;
-    d->timeout_ms = doc.timeout_ms;
-    d->retry_count = doc.retry_count;
-    d->retry_delay_ms = doc.retry_delay_ms;
-    d->settings = settings;
-    return NX_OK;
-}
-
-static enum nx_err
 take_settings(const struct device_options *opt, const struct conf_node *node, const struct device_doc *doc,
               struct device *d, struct nx_note *why)
 {
@@ -231,8 +184,8 @@ read_device(const struct device_options *opt, const struct conf_node *node, stru
         return err;
     if (topic_build(opt->uns_root, d->uns_prefix, "x", topic, sizeof topic, &inner) != NX_OK)
         return conf_fail(conf_get(node, "uns_prefix") ? conf_get(node, "uns_prefix") : node, why, "%s", inner.text);
-    if ((err = read_connection(d, node, doc.connection, why)) != NX_OK ||
-        (err = device_read_tags(d, opt->uns_root, doc.tags, why)) != NX_OK)
+    if ((err = device_read_connection(d, node, doc.connection, why)) != NX_OK ||
+        (err = device_read_tags(d, opt, doc.tags, why)) != NX_OK)
         return err;
     d->json = device_to_json(&d->arena, node, d->driver);
     return NX_OK;

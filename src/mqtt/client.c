@@ -13,6 +13,7 @@
 enum {
     OUT_CAP_BYTES = 4 * 1024 * 1024, /* of messages that the kernel has not taken */
     TAKEOVER_MS = 10000,
+    STREAM_KEEPALIVE_S = 15,
     STREAM_CAP_BYTES = 4 * OUT_CAP_BYTES, /* leaves room for acknowledgements of a broker that reads slowly */
 };
 
@@ -377,7 +378,8 @@ connect_now(struct mqtt *m)
     struct stream_conf conf = {.host = m->conf.host,
                                .port = m->conf.port,
                                .tls = m->conf.tls,
-                               .write_cap_bytes = STREAM_CAP_BYTES};
+                               .write_cap_bytes = STREAM_CAP_BYTES,
+                               .keepalive_s = STREAM_KEEPALIVE_S};
 
     set_state(m, MQTT_CONNECTING, false, NULL);
     if (m->state == MQTT_CONNECTING)

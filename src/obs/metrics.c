@@ -122,29 +122,35 @@ join_labels(const struct metric_desc *desc, const char *const *values)
     return text;
 }
 
+/* Takes labels. */
+static struct metric *
+add_child(struct family *f, char *labels)
+{
+    struct metric *c = mem_alloc(sizeof *c);
+
+    c->desc = f->desc;
+    c->labels = labels;
+    if (c->desc->kind == METRIC_HISTOGRAM) {
+        unsigned n;
+
+        (void)bounds_of(c->desc, &n);
+        c->buckets = mem_calloc(n + 1, sizeof *c->buckets);
+    }
+    HASH_ADD_KEYPTR(hh, f->children, c->labels, strlen(c->labels), c);
+    return c;
+}
+
 struct metric *
 metrics_get(struct metrics *m, const struct metric_desc *desc, const char *const *label_values)
 {
     struct family *f = family_of(m, desc);
     char *labels = join_labels(desc, label_values);
-
     struct metric *c;
 
     HASH_FIND_STR(f->children, labels, c);
-    if (c) {
-        free(labels);
-        return c;
-    }
-    c = mem_alloc(sizeof *c);
-    c->desc = desc;
-    c->labels = labels;
-    if (desc->kind == METRIC_HISTOGRAM) {
-        unsigned n;
-
-        (void)bounds_of(desc, &n);
-        c->buckets = mem_calloc(n + 1, sizeof *c->buckets);
-    }
-    HASH_ADD_KEYPTR(hh, f->children, c->labels, strlen(c->labels), c);
+    if (!c)
+        return add_child(f, labels);
+    free(labels);
     return c;
 }
 
@@ -264,7 +270,7 @@ print_histogram(struct wbuf *out, const struct metric *c)
 static void
 print_family(struct wbuf *out, const struct family *f)
 {
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    static const char *const kinds[] = {"counter", "gauge", "gauge", "histogram"};
 
     if (!f->children)
         return;
@@ -275,6 +281,39 @@ print_family(struct wbuf *out, const struct family *f)
         else
             print_line(out, f->desc->name, "", c->labels, "", metric_value(c));
     }
+}
+
+static void
+merge_child(struct metric *to, const struct metric *from)
+{
+    double a = atomic_load_explicit(&to->value, memory_order_relaxed);
+    double b = atomic_load_explicit(&from->value, memory_order_relaxed);
+    unsigned n;
+
+    metric_set(to, from->desc->kind == METRIC_GAUGE_MAX ? (a > b ? a : b) : a + b);
+    if (!from->buckets)
+        return;
+    (void)bounds_of(from->desc, &n);
+    for (unsigned i = 0; i <= n; i++)
+        to->buckets[i] += atomic_load_explicit(&from->buckets[i], memory_order_relaxed);
+}
+
+static struct metric *
+child_of(struct metrics *m, const struct metric *like)
+{
+    struct family *f = family_of(m, like->desc);
+    struct metric *c;
+
+    HASH_FIND_STR(f->children, like->labels, c);
+    return c ? c : add_child(f, mem_strdup(like->labels));
+}
+
+void
+metrics_merge(struct metrics *to, struct metrics *from)
+{
+    for (const struct family *f = from->families; f; f = f->next)
+        for (const struct metric *c = f->children; c; c = c->hh.next)
+            merge_child(child_of(to, c), c);
 }
 
 /* The second number of /proc/self/statm, in pages. */

@@ -9,7 +9,8 @@
 
 #include "base/wbuf.h"
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+/* METRIC_GAUGE_MAX: of the parts of a service (metrics_merge) the largest value counts, not their sum. */
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_GAUGE_MAX, METRIC_HISTOGRAM };
 
 struct metric_desc {
     const char *name; /* "gateway_polling_polls_total" */
@@ -43,6 +44,9 @@ void metric_observe(struct metric *c, double value);
 double metric_value(const struct metric *c); /* counter, gauge; histogram: count */
 /* Upper bound of the bucket that holds quantile q (0..1) of a histogram; 0 when it is empty. */
 double metric_quantile(const struct metric *c, double q);
+
+/* Adds what from has counted, child by child. Owner threads of both. */
+void metrics_merge(struct metrics *to, struct metrics *from);
 
 /* Prints everything, with process_* and nexus_build_info. Owner thread. */
 void metrics_print(struct metrics *m, struct wbuf *out);

@@ -1,14 +1,16 @@
-/* modbus_probe.c -- the Modbus driver on a real loop, against a real server, without a gateway around it.
+/* modbus_probe.c -- the Modbus drivers on a real loop, against a real server, without a gateway around them.
  *
- *   modbus_probe key=value...           settings of the connection: host, port, unit_id, ...; timeout_ms=2000
+ *   modbus_probe key=value...           settings of the connection: host, port, unit_id, ...; protocol=modbus-tcp as
+ *                                       the first, timeout_ms=2000 as the last
  *
  * Reads commands from standard input until its end, then carries them out in order:
  *   read ADDRESS TYPE [key=value...]    neighbouring reads are one read list
  *   write ADDRESS TYPE VALUE [key=value...]
  *   again N                             repeats the read list above N times
  * Prints for each tag "ADDRESS good VALUE" or "ADDRESS bad ERROR: reason", for each write "ADDRESS written" or
- * "ADDRESS failed ERROR: reason", at the end "requests N splits N exceptions N stale N". Exit code 0 when it could
- * connect. This is the host of include/nexus/driver.h in 300 lines: no scheduling, no retry. */
+ * "ADDRESS failed ERROR: reason", at the end "learned TEXT" when the driver did, and "requests N splits N exceptions N
+ * stale N". Exit code 0 when it could
+ * connect. This is a whole host of include/nexus/driver.h, for any driver: no scheduling, no retry. */
 #include "base/arena.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -26,14 +28,14 @@
 
 struct nx_stream {
     struct stream *st;
-    struct nx_dev *dev;
+    struct nx_link *link;
     const struct nx_stream_ops *ops;
     void *arg;
 };
 
 struct nx_timer {
     struct loop_timer t;
-    struct nx_dev *dev;
+    struct nx_link *link;
     nx_timer_cb *cb;
     void *arg;
 };
@@ -47,12 +49,20 @@ struct command {
     struct nx_value value;
 };
 
+struct nx_link {
+    struct loop *loop;
+    void *state;
+    struct nx_dev *dev;
+};
+
+/* The only device of the link, and all else. */
 struct nx_dev {
     const struct nx_driver *driver;
-    struct loop *loop;
+    struct nx_link link;
     struct arena arena;
     void *state;
-    bool has_failed, is_closed;
+    char *learned;
+    bool has_failed;
     uint64_t timeout_ms, counters[NX_COUNTERS];
     struct loop_timer deadline;
     struct command *commands;
@@ -70,15 +80,33 @@ static void run_next(struct nx_dev *dev);
 /* --- what the driver may call --- */
 
 void *
+nx_link_state(struct nx_link *link)
+{
+    return link->state;
+}
+
+void *
 nx_dev_state(struct nx_dev *dev)
 {
     return dev->state;
 }
 
-uint64_t
-nx_now_ms(struct nx_dev *dev)
+struct nx_link *
+nx_link_of(struct nx_dev *dev)
 {
-    return loop_now_ms(dev->loop);
+    return &dev->link;
+}
+
+void *
+nx_dev_alloc(struct nx_dev *dev, size_t size)
+{
+    return arena_alloc(&dev->arena, size);
+}
+
+uint64_t
+nx_now_ms(struct nx_link *link)
+{
+    return link->loop ? loop_now_ms(link->loop) : 0;
 }
 
 static void
@@ -88,33 +116,39 @@ start(void *arg)
 }
 
 void
-nx_link_up(struct nx_dev *dev)
+nx_link_up(struct nx_link *link)
 {
-    loop_defer(dev->loop, start, dev);
+    loop_defer(link->loop, start, link->dev);
 }
 
 static void
-close_device(void *arg)
+close_link(void *arg)
 {
-    struct nx_dev *dev = arg;
+    struct nx_link *link = arg;
 
-    dev->driver->close(dev);
+    link->dev->driver->close(link);
 }
 
 void
-nx_link_down(struct nx_dev *dev, enum nx_err err, const struct nx_note *why)
+nx_link_down(struct nx_link *link, enum nx_err err, const struct nx_note *why)
 {
     printf("link down %s: %s\n", nx_err_name(err), why ? why->text : nx_err_text(err));
-    dev->has_failed = true;
-    loop_defer(dev->loop, close_device, dev);
+    link->dev->has_failed = true;
+    loop_defer(link->loop, close_link, link);
 }
 
 void
-nx_closed(struct nx_dev *dev)
+nx_closed(struct nx_link *link)
 {
-    dev->is_closed = true;
-    loop_timer_stop(&dev->deadline);
-    loop_stop(dev->loop);
+    loop_timer_stop(&link->dev->deadline);
+    loop_stop(link->loop);
+}
+
+void
+nx_learned(struct nx_dev *dev, const char *text)
+{
+    free(dev->learned);
+    dev->learned = mem_strdup(text);
 }
 
 void *
@@ -194,6 +228,23 @@ nx_browse_node(struct nx_op *op, const char *path, enum nx_data_type type, const
 }
 
 void
+nx_plan_add(struct nx_plan *plan, const struct nx_plan_request *rq)
+{
+    (void)plan;
+    (void)rq;
+}
+
+static void on_deadline(struct loop_timer *t, void *arg);
+
+void
+nx_op_alive(struct nx_op *op)
+{
+    struct nx_dev *dev = op->dev;
+
+    loop_timer_start(dev->link.loop, &dev->deadline, dev->timeout_ms, 0, on_deadline, dev);
+}
+
+void
 nx_op_done(struct nx_op *op, enum nx_err err, const struct nx_note *why)
 {
     struct nx_dev *dev = op->dev;
@@ -211,7 +262,7 @@ nx_op_done(struct nx_op *op, enum nx_err err, const struct nx_note *why)
             if (!dev->is_set[i])
                 printf("%s bad %s: %s\n", item_address(&dev->rd, i), nx_err_name(err), text);
     }
-    loop_defer(dev->loop, start, dev);
+    loop_defer(dev->link.loop, start, dev);
 }
 
 static void
@@ -238,15 +289,39 @@ on_down(void *arg, enum nx_err err, const struct nx_note *why)
     s->ops->on_down(s->arg, err, why);
 }
 
+static const struct stream_ops stream_calls = {.on_open = on_open, .on_data = on_data, .on_down = on_down};
+
 struct nx_stream *
-nx_stream_tcp(struct nx_dev *dev, const char *host, uint16_t port, const struct nx_stream_ops *ops, void *arg)
+nx_stream_tcp(struct nx_link *link, const char *host, uint16_t port, const struct nx_stream_ops *ops, void *arg)
 {
-    static const struct stream_ops mine = {.on_open = on_open, .on_data = on_data, .on_down = on_down};
     struct stream_conf conf = {.host = host, .port = port};
     struct nx_stream *s = mem_alloc(sizeof *s);
 
-    *s = (struct nx_stream){.dev = dev, .ops = ops, .arg = arg};
-    s->st = stream_open(dev->loop, &conf, &mine, s);
+    *s = (struct nx_stream){.link = link, .ops = ops, .arg = arg};
+    s->st = stream_open(link->loop, &conf, &stream_calls, s);
+    return s;
+}
+
+struct nx_stream *
+nx_stream_serial(struct nx_link *link, const struct nx_serial *serial, const struct nx_stream_ops *ops, void *arg)
+{
+    struct serial_conf conf = {
+        .path = serial->path,
+        .baud_rate = serial->baud_rate,
+        .data_bits = serial->data_bits,
+        .stop_bits = serial->stop_bits,
+        .parity = serial->parity == NX_PARITY_EVEN  ? SERIAL_PARITY_EVEN
+                  : serial->parity == NX_PARITY_ODD ? SERIAL_PARITY_ODD
+                                                    : SERIAL_PARITY_NONE,
+        .rs485 = serial->rs485 == NX_RS485_KERNEL ? RS485_KERNEL
+                 : serial->rs485 == NX_RS485_RTS  ? RS485_RTS
+                                                  : RS485_OFF,
+        .rts_delay_us = serial->rts_delay_us,
+    };
+    struct nx_stream *s = mem_alloc(sizeof *s);
+
+    *s = (struct nx_stream){.link = link, .ops = ops, .arg = arg};
+    s->st = stream_open_serial(link->loop, &conf, &stream_calls, s);
     return s;
 }
 
@@ -260,7 +335,7 @@ void
 nx_stream_close(struct nx_stream **s)
 {
     stream_close(&(*s)->st, false);
-    loop_defer((*s)->dev->loop, free, *s);
+    loop_defer((*s)->link->loop, free, *s);
     *s = NULL;
 }
 
@@ -274,11 +349,11 @@ on_timer(struct loop_timer *t, void *arg)
 }
 
 struct nx_timer *
-nx_timer_new(struct nx_dev *dev, nx_timer_cb *cb, void *arg)
+nx_timer_new(struct nx_link *link, nx_timer_cb *cb, void *arg)
 {
     struct nx_timer *t = mem_alloc(sizeof *t);
 
-    t->dev = dev;
+    t->link = link;
     t->cb = cb;
     t->arg = arg;
     return t;
@@ -287,7 +362,7 @@ nx_timer_new(struct nx_dev *dev, nx_timer_cb *cb, void *arg)
 void
 nx_timer_start(struct nx_timer *t, uint64_t delay_ms)
 {
-    loop_timer_start(t->dev->loop, &t->t, delay_ms, 0, on_timer, t);
+    loop_timer_start(t->link->loop, &t->t, delay_ms, 0, on_timer, t);
 }
 
 void
@@ -305,11 +380,11 @@ nx_timer_free(struct nx_timer **t)
 }
 
 void
-nx_log(struct nx_dev *dev, enum nx_log_level level, const char *fmt, ...)
+nx_log(struct nx_link *link, enum nx_log_level level, const char *fmt, ...)
 {
     va_list ap;
 
-    (void)dev;
+    (void)link;
     (void)level;
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
@@ -321,6 +396,12 @@ void
 nx_count(struct nx_dev *dev, enum nx_counter counter, uint64_t add)
 {
     dev->counters[counter] += add;
+}
+
+void
+nx_count_link(struct nx_link *link, enum nx_counter counter, uint64_t add)
+{
+    link->dev->counters[counter] += add;
 }
 
 /* --- commands --- */
@@ -339,7 +420,6 @@ static void
 begin_read(struct nx_dev *dev)
 {
     memset(dev->is_set, 0, ITEMS_MAX * sizeof *dev->is_set);
-    loop_timer_start(dev->loop, &dev->deadline, dev->timeout_ms, 0, on_deadline, dev);
     dev->driver->read(dev, &dev->rd);
 }
 
@@ -357,7 +437,7 @@ take_reads(struct nx_dev *dev)
         n++;
         dev->next++;
     }
-    dev->rd = (struct nx_read){.op = {NX_OP_READ, dev, NULL}, .items = items, .item_count = n};
+    dev->rd = (struct nx_read){.op = {.kind = NX_OP_READ, .dev = dev}, .items = items, .item_count = n};
 }
 
 static void
@@ -371,7 +451,7 @@ run_next(struct nx_dev *dev)
         dev->again--;
         begin_read(dev);
     } else if (dev->next == dev->command_count) {
-        dev->driver->close(dev);
+        dev->driver->close(&dev->link);
     } else if (c->verb == 'r') {
         take_reads(dev);
         begin_read(dev);
@@ -381,8 +461,7 @@ run_next(struct nx_dev *dev)
         run_next(dev);
     } else {
         dev->next++;
-        dev->wr = (struct nx_write){.op = {NX_OP_WRITE, dev, NULL}, .addr = c->addr, .value = c->value};
-        loop_timer_start(dev->loop, &dev->deadline, dev->timeout_ms, 0, on_deadline, dev);
+        dev->wr = (struct nx_write){.op = {.kind = NX_OP_WRITE, .dev = dev}, .addr = c->addr, .value = c->value};
         dev->driver->write(dev, &dev->wr);
     }
 }
@@ -460,7 +539,7 @@ add_command(struct nx_dev *dev, char **words, int n)
     struct command *c = &dev->commands[dev->command_count++];
     bool is_write = strcmp(words[0], "write") == 0;
     int fixed = is_write ? 4 : 3;
-    char canonical[64];
+    struct nx_addr_info info;
     struct nx_note why;
 
     if (strcmp(words[0], "again") == 0 && n == 2) {
@@ -470,10 +549,11 @@ add_command(struct nx_dev *dev, char **words, int n)
     if (n < fixed)
         die(words[0], "too few words");
     *c = (struct command){.verb = is_write ? 'w' : 'r', .address = arena_strdup(&dev->arena, words[1])};
-    struct nx_addr_spec spec = {c->address, type_of(words[2]), 0,
-                                settings_of(dev, dev->driver->tag_params, words + fixed, n - fixed)};
+    struct nx_addr_spec spec = {.address = c->address,
+                                .data_type = type_of(words[2]),
+                                .settings = settings_of(dev, dev->driver->tag_params, words + fixed, n - fixed)};
     void *addr = arena_alloc(&dev->arena, dev->driver->addr_size);
-    if (dev->driver->addr_parse(&spec, addr, canonical, sizeof canonical, &why) != NX_OK)
+    if (dev->driver->addr_parse(&spec, addr, &info, &why) != NX_OK)
         die(words[1], why.text);
     c->addr = addr;
     if (is_write)
@@ -495,37 +575,74 @@ read_script(struct nx_dev *dev)
     }
 }
 
-int
-main(int argc, char **argv)
+static const struct nx_driver *
+find_driver(const char *name)
 {
-    struct nx_dev *dev = mem_alloc(sizeof *dev);
-    struct nx_settings *settings;
-    struct nx_note why;
-    bool has_failed;
+    for (size_t i = 0; nx_drivers[i]; i++)
+        if (strcmp(nx_drivers[i]->name, name) == 0)
+            return nx_drivers[i];
+    die(name, "no such protocol");
+    return NULL;
+}
 
-    setvbuf(stdout, NULL, _IOFBF, 1 << 16);
-    dev->driver = nx_drivers[0];
-    dev->timeout_ms = 2000;
-    if (argc > 1 && strncmp(argv[argc - 1], "timeout_ms=", 11) == 0)
-        dev->timeout_ms = strtoul(argv[--argc] + 11, NULL, 10);
-    dev->state = mem_alloc(dev->driver->dev_size);
-    dev->is_set = mem_calloc(ITEMS_MAX, sizeof *dev->is_set);
-    settings = settings_of(dev, dev->driver->params, argv + 1, argc - 1);
-    read_script(dev);
-    dev->loop = loop_new();
-    if (dev->driver->open(dev, settings, &why) != NX_OK)
-        die("open", why.text);
-    loop_run(dev->loop);
-    loop_free(&dev->loop);
-    printf("requests %" PRIu64 " splits %" PRIu64 " exceptions %" PRIu64 " stale %" PRIu64 "\n",
-           dev->counters[NX_COUNT_REQUESTS], dev->counters[NX_COUNT_SPLITS], dev->counters[NX_COUNT_EXCEPTIONS],
-           dev->counters[NX_COUNT_STALE_REPLIES]);
-    has_failed = dev->has_failed;
+static void
+free_device(struct nx_dev *dev)
+{
     arena_free(&dev->plan);
     arena_free(&dev->arena);
     free(dev->commands);
     free(dev->is_set);
+    free(dev->learned);
+    free(dev->link.state);
     free(dev->state);
     free(dev);
+}
+
+static void
+run(struct nx_dev *dev, const struct nx_settings *settings)
+{
+    struct nx_note why;
+
+    dev->link.loop = loop_new();
+    if (dev->driver->attach(dev, settings, NULL, &why) != NX_OK)
+        die("attach", why.text);
+    if (dev->driver->open(&dev->link, settings, &why) != NX_OK)
+        die("open", why.text);
+    loop_run(dev->link.loop);
+    loop_free(&dev->link.loop);
+    if (dev->learned)
+        printf("learned %s\n", dev->learned);
+    printf("requests %" PRIu64 " splits %" PRIu64 " exceptions %" PRIu64 " stale %" PRIu64 "\n",
+           dev->counters[NX_COUNT_REQUESTS], dev->counters[NX_COUNT_SPLITS], dev->counters[NX_COUNT_EXCEPTIONS],
+           dev->counters[NX_COUNT_STALE_REPLIES]);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct nx_dev *dev = mem_alloc(sizeof *dev);
+    const char *protocol = "modbus-tcp";
+    struct nx_settings *settings;
+    bool has_failed;
+
+    setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+    dev->timeout_ms = 2000;
+    if (argc > 1 && strncmp(argv[argc - 1], "timeout_ms=", 11) == 0)
+        dev->timeout_ms = strtoul(argv[--argc] + 11, NULL, 10);
+    if (argc > 1 && strncmp(argv[1], "protocol=", 9) == 0) {
+        protocol = argv[1] + 9;
+        argc--;
+        argv++;
+    }
+    dev->driver = find_driver(protocol);
+    dev->link.dev = dev;
+    dev->state = mem_alloc(dev->driver->dev_size);
+    dev->link.state = mem_alloc(dev->driver->link_size);
+    dev->is_set = mem_calloc(ITEMS_MAX, sizeof *dev->is_set);
+    settings = settings_of(dev, dev->driver->params, argv + 1, argc - 1);
+    read_script(dev);
+    run(dev, settings);
+    has_failed = dev->has_failed;
+    free_device(dev);
     return has_failed;
 }

@@ -11,10 +11,10 @@ import threading
 class CountingServer:
     """Register pair n (address 2n) answers 1, 2, 3, ... - one more at each read that covers it."""
 
-    def __init__(self, pairs: int):
+    def __init__(self, pairs: int, host: str = "127.0.0.1"):
         self.counts = [0] * pairs
         self.lock = threading.Lock()
-        self.server = _Server(("127.0.0.1", 0), _Handler)
+        self.server = _Server((host, 0), _Handler)
         self.server.owner = self
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

@@ -90,6 +90,12 @@ class Platform:
         port = {"gateway": self.gateway_port, "ingest": self.ingest_port}[role]
         return requests.get(f"http://127.0.0.1:{port}/status", timeout=10).json()
 
+    def api_gateway(self, path: str) -> dict:
+        """The gateway's own admin port."""
+        reply = requests.get(f"http://127.0.0.1:{self.gateway_port}{path}", timeout=10)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
     def metrics(self, role: str) -> dict[str, float]:
         port = {"gateway": self.gateway_port, "ingest": self.ingest_port, "core": self.http_port}[role]
         text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
