@@ -471,6 +471,28 @@ load_counts_whole_values_only(void **state)
     s7sim_load_fini(&load);
 }
 
+static void
+the_devices_file_names_every_tag(void **state)
+{
+    static const char want[] =
+        "# Simulated load (nexus sim --s7-load). Every tag counts its own reads.\ndevices:\n"
+        "  - id: s7-00000\n    protocol: s7\n    uns_prefix: load/s00000\n    poll_interval: 250ms\n"
+        "    connection: {host: \"127.0.0.1\", port: 4102, rack: 0, slot: 1}\n    tags:\n"
+        "      - {id: t00000, address: \"DB1.DBW0:INT\", data_type: int16}\n"
+        "      - {id: t00001, address: \"DB1.DBW2:INT\", data_type: int16}\n";
+    const struct s7sim_cpu_conf limits = {.pdu_bytes = 240, .jobs_max = 1};
+    const uint16_t port = 4102;
+    struct wbuf out = wbuf_init(0);
+    struct s7sim_load load;
+
+    (void)state;
+    s7sim_load_init(&load, 1, 2, true, &limits);
+    s7sim_load_devices(&out, &load, "127.0.0.1", &port, "250ms");
+    assert_string_equal(wbuf_cstr(&out), want);
+    wbuf_free(&out);
+    s7sim_load_fini(&load);
+}
+
 /* --- faults --- */
 
 static void
@@ -734,6 +756,7 @@ main(void)
         WITH_CPU(writes_without_their_data_change_nothing),
         WITH_CPU(lists_tell_what_the_cpu_is),
         cmocka_unit_test(load_counts_whole_values_only),
+        cmocka_unit_test(the_devices_file_names_every_tag),
         cmocka_unit_test(faults_come_as_often_as_they_should),
         WITH_CPU(commands_change_the_cpu),
         WITH_CPU(the_server_answers_in_order),

@@ -94,9 +94,7 @@ run(S7Object server, const std::string &line)
     in >> at;
     if (verb == "area") {
         bytes.assign(at, 0);
-        /* snap7 counts timers and counters, and takes bytes of everything else */
-        int size = (int)(area == srvAreaCT || area == srvAreaTM ? at / 2 : at);
-        return Srv_RegisterArea(server, area, (uint16_t)number, &bytes[0], size) == 0 ? "ok" : "error not registered";
+        return Srv_RegisterArea(server, area, (uint16_t)number, &bytes[0], (int)at) == 0 ? "ok" : "error not registered";
     }
     in >> word;
     return in && (verb == "set" || verb == "get") ? get_or_set(server, bytes, verb, at, word, area, number)
