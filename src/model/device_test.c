@@ -226,10 +226,11 @@ json_is_canonical(void **state)
                   &why);
 
     (void)state;
-    assert_string_equal(a->json, "{\"connection\":{\"host\":\"h\",\"port\":16,\"timeout\":\"1s\"},\"id\":\"x\","
-                                 "\"protocol\":\"modbus-tcp\",\"tags\":[{\"address\":\"2\",\"data_type\":\"int\",\"id\":\"a\"},"
-                                 "{\"address\":\"0001\",\"data_type\":\"int\","
-                                 "\"enum\":{\"0\":\"a\",\"1\":\"b\"},\"id\":\"t\",\"scale_factor\":1.5}]}");
+    assert_string_equal(a->json,
+                        "{\"connection\":{\"host\":\"h\",\"port\":16,\"timeout\":\"1s\"},\"id\":\"x\","
+                        "\"protocol\":\"modbus-tcp\",\"tags\":[{\"address\":\"2\",\"data_type\":\"int\",\"id\":\"a\"},"
+                        "{\"address\":\"0001\",\"data_type\":\"int\","
+                        "\"enum\":{\"0\":\"a\",\"1\":\"b\"},\"id\":\"t\",\"scale_factor\":1.5}]}");
     assert_true(device_eq(a, b));
     /* What was written reads back as the same device. */
     json_t *json = json_loads(a->json, 0, NULL);
