@@ -31,7 +31,7 @@ def test_dead_unit_delays_the_others_by_less_than_a_tenth(rig, rng, rounds, tmp_
     rig.start("gateway")
     rig.wait_online()
     span, kinds = (11 if rounds(1) == 1 else 31), ("line", "port")
-    for _ in range(rounds(1)):
+    for i in range(rounds(1)):
         dead = rng.randrange(UNITS)
         well = achieved(rig, kinds, dead, span / 2)
         line.fault("dead-unit", dead + 1)
@@ -44,9 +44,10 @@ def test_dead_unit_delays_the_others_by_less_than_a_tenth(rig, rng, rounds, tmp_
             assert share > 0.9, f"{kind}: a dead unit costs the others {1 - share:.0%}"
             polls = polls_of(rig, kind, dead)
             assert min(polls.values()) > 0.7 * max(polls.values()), f"{kind}: some units are starved"
-        line.fault("none")
-        port.fault("none")
-        port.fault("delay-ms", 3)
+        if i + 1 == rounds(1):
+            break
+        line.fault("dead-unit")
+        port.fault("dead-unit")
         wait_until(lambda: all(rig.state(f"{k}{dead}")["status"] == "online" for k in kinds), 60, "it being back")
     rig.check_sanitizers()
 

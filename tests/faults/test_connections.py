@@ -176,7 +176,7 @@ def test_three_hundred_devices_refuse(rig, rng, rounds):
     rig.wait_online("good")
     for _ in range(rounds(1)):
         wait_until(lambda: len({host for _, host in bouncer.attempts}) == count, 30, "an attempt of each")
-        time.sleep(6 + rng.uniform(0, 1))
+        time.sleep(4 + rng.uniform(0, 1))
         bouncer.close()
         attempts = list(bouncer.attempts)
         by_host = collections.defaultdict(list)
