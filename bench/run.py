@@ -40,42 +40,125 @@ class Bench:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="nexus-bench-"))
         self.processes = Processes(self.directory)
         self.platform = Platform(self.processes, BUILD, self.directory)
+        self.hosts: list[int] = []
         return self
 
     def __exit__(self, *_error) -> None:
         self.processes.stop_all()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def start_load(self, devices: int, tags: int, kind: str, interval: str = "1s") -> None:
-        self.processes.start("sim", BUILD / "nexus", "sim", "--load", devices, "--tags", tags, "--type", kind,
-                             "--interval", interval, "--devices-file", self.platform.devices_path)
-        wait_until(self.platform.devices_path.exists, what="the simulator's devices file")
+    def start_load(self, devices: int, tags: int, kind: str, interval: str = "1s", **more: str) -> None:
+        """Simulated Modbus devices, each at an address of its own (127.x.y.z): a connection each, as in a plant."""
+        path = self.directory / "modbus.yaml"
+        self.processes.start("sim", BUILD / "nexus", "sim", "--host", "0.0.0.0", "--load", devices, "--tags", tags, "--type",
+                             kind, "--interval", interval, "--devices-file", path)
+        self.add_devices(path, "0.0.0.0", **more)
+
+    def start_s7_load(self, cpus: int, tags: int, interval: str = "1s", **more: str) -> None:
+        path = self.directory / "s7.yaml"
+        self.processes.start("s7sim", BUILD / "nexus", "sim", "--s7", "--host", "0.0.0.0", "--s7-load", cpus, "--tags", tags,
+                             "--interval", interval, "--devices-file", path)
+        self.add_devices(path, "0.0.0.0", **more)
+
+    def add_devices(self, path: pathlib.Path, host: str, **more: str) -> None:
+        wait_until(lambda: path.exists() and path.read_text().endswith("}\n"), what="the simulator's devices file")
+        numbers = iter(range(256 + len(self.hosts), 1 << 24))
+        text = re.sub(rf'host: "{re.escape(host)}"', lambda _: f'host: "{self.host(next(numbers))}"', path.read_text())
+        for key, value in more.items():
+            text = text.replace("data_type:", f"{key}: {value}, data_type:")
+        whole = self.platform.devices_path
+        head = whole.read_text() if whole.exists() else "devices:\n"
+        whole.write_text(head + text[text.index("devices:\n") + len("devices:\n"):])
+
+    def host(self, n: int) -> str:
+        self.hosts.append(n)
+        return f"127.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"
 
 
 def polls(metrics: dict[str, float], status: str = "") -> float:
     return sum(v for k, v in metrics.items() if k.startswith("gateway_polling_polls_total") and status in k)
 
 
-def polling(case: str, devices: int, tags: int, kind: str, seconds: int) -> None:
-    """A gateway with its broker and ingestion: achieved rate, skipped polls, CPU and memory of the gateway."""
+def measure(b: Bench, case: str, tags: int, seconds: float, settle: float = 2) -> dict:
+    """Achieved rate, skipped polls, CPU and memory of a gateway that polls `tags` tags once a second."""
+    gateway = b.platform.roles["gateway"]
+    points = lambda: b.platform.metrics("gateway").get("gateway_polling_points_read_total", 0)  # noqa: E731
+    wait_until(lambda: b.platform.status("gateway")["devices_online"] == len(b.hosts), 120, "every device being online")
+    wait_until(lambda: points() >= tags, 120, "a first value of every tag")
+    time.sleep(settle)
+    before, cpu, began = b.platform.metrics("gateway"), gateway.cpu_seconds(), time.monotonic()
+    time.sleep(seconds)
+    after, used, took = b.platform.metrics("gateway"), gateway.cpu_seconds() - cpu, time.monotonic() - began
+    change = lambda name: after.get(name, 0) - before.get(name, 0)  # noqa: E731
+    read = change("gateway_polling_points_read_total")
+    return {
+        "case": case, "value": round(used / took, 3), "unit": "cores of the gateway",
+        "achieved_rate": round(read / took / tags, 4), "points_per_second": round(read / took),
+        "skipped": change("gateway_polling_polls_skipped_total"), "rss_mb": round(gateway.rss_mb(), 1),
+        "cpu_us_per_unit": round(used / read * 1e6, 3) if read else None,
+        "loss": int(after.get("nexus_gateway_points_dropped_total", 0)),
+    }
+
+
+def polling(case: str, devices: int, tags: int, kind: str, seconds: int) -> dict:
     with Bench() as b:
         b.start_load(devices, tags, kind)
         b.platform.start("gateway", "ingest")
-        gateway = b.platform.roles["gateway"]
-        points = lambda: b.platform.metrics("gateway").get("gateway_polling_points_read_total", 0)  # noqa: E731
-        wait_until(lambda: points() >= devices * tags, 60, "a first value of every tag")
-        time.sleep(2)
-        before, cpu, began = b.platform.metrics("gateway"), gateway.cpu_seconds(), time.monotonic()
-        time.sleep(seconds)
-        after, used, took = b.platform.metrics("gateway"), gateway.cpu_seconds() - cpu, time.monotonic() - began
-        read = after["gateway_polling_points_read_total"] - before["gateway_polling_points_read_total"]
-        emit({
-            "case": case, "value": round(used / took, 3), "unit": "cores of the gateway",
-            "achieved_rate": round(read / took / (devices * tags), 4),
-            "points_per_second": round(read / took), "skipped": after.get("gateway_polling_polls_skipped_total", 0),
-            "rss_mb": round(gateway.rss_mb(), 1), "cpu_us_per_unit": round(used / read * 1e6, 3) if read else None,
-            "loss": int(after.get("gateway_spool_dropped_points_total", 0)),
-        })
+        line = measure(b, case, devices * tags, seconds)
+        emit(line)
+        return line
+
+
+def p1() -> None:
+    """The plant of the source document without its OPC UA part, and P6: writes with read-back while it runs."""
+    modbus, s7 = (16, 4) if QUICK else (800, 150)
+    with Bench() as b:
+        b.start_load(modbus, 20, "uint16", access_mode="readwrite")
+        b.start_s7_load(s7, 100)
+        b.platform.start("gateway", "ingest")
+        emit(measure(b, f"P1 {modbus} Modbus x 20 and {s7} S7 x 100 tags at 1 s", modbus * 20 + s7 * 100, 2 if QUICK else 30))
+        emit(p6(b, modbus, 20 if QUICK else 500))
+
+
+def p6(b: Bench, devices: int, writes: int) -> dict:
+    """One command after the other: from the publish to the answer with the read-back, both at this client."""
+    listener, times, bad = Listener(b.platform.broker.port, "$nexus/cmd/response/#"), [], 0
+    for n in range(writes):
+        device, began = n * 7 % devices, time.perf_counter()
+        listener.publish(f"$nexus/cmd/load-{device:05}/t00003/set", json.dumps({"value": n, "id": f"w{n}"}), qos=2)
+        wait_until(lambda: len(listener.messages) > n, every=0.0002, what="an answer")
+        times.append((time.perf_counter() - began) * 1000)
+        bad += not json.loads(listener.messages[n][1])["success"]
+    listener.close()
+    times.sort()
+    return {"case": "P6 write to answer with read-back, during P1", "value": round(times[len(times) // 2], 2), "unit": "ms p50",
+            "p99_ms": round(times[int(len(times) * 0.99)], 2), "writes": writes, "failed": bad}
+
+
+def p3() -> None:
+    """Saturation: more is asked for than can be polled; what counts is how many tags a second of CPU reads."""
+    devices, tags = (4, 500) if QUICK else (40, 5000)
+    with Bench() as b:
+        b.start_load(devices, tags, "uint16", "50ms")
+        b.platform.extra["gateway"] = ["publish.tags=false", "publish.batches=false"]
+        b.platform.start("gateway")
+        line = measure(b, f"P3 saturation, {devices} x {tags} tags at 50 ms", devices * tags, 2 if QUICK else 15)
+    codec = next((n for n in lines if n["case"].startswith("Modbus codec")), None)
+    line.update(value=round(1e6 / line["cpu_us_per_unit"]), unit="tags/s a core", cores=line["value"])
+    if codec:
+        line.update(ratio_to="Modbus codec alone", ratio=round(line["value"] / codec["value"], 2))
+    emit(line)
+
+
+def p4() -> None:
+    """Cost of a tag with 100, 1,000 and 10,000 devices of 10 tags."""
+    costs = {}
+    for devices in (10, 100) if QUICK else (100, 1000, 10000):
+        line = polling(f"P4 {devices} devices x 10 tags at 1 s", devices, 10, "uint16", 2 if QUICK else 30)
+        costs[devices] = line["cpu_us_per_unit"]
+    least, most = min(costs), max(costs)
+    emit({"case": f"P4 cost of a tag at {most} devices", "value": costs[most], "unit": "us", "ratio_to": f"{least} devices",
+          "ratio": round(costs[most] / costs[least], 2)})
 
 
 def p2() -> None:
@@ -169,7 +252,7 @@ def programs() -> None:
                     emit(json.loads(text))
 
 
-CASES = {"skeleton": skeleton, "p2": p2, "p5": p5, "p7": p7, "p12": p12, "programs": programs}
+CASES = {"programs": programs, "skeleton": skeleton, "p1": p1, "p2": p2, "p3": p3, "p4": p4, "p5": p5, "p7": p7, "p12": p12}
 
 
 def save() -> None:

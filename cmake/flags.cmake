@@ -11,7 +11,7 @@ target_include_directories(nx_flags INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAK
 target_compile_options(nx_flags INTERFACE
     -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2
     -Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wcast-align -fno-strict-aliasing
-    -fno-strict-overflow -fno-delete-null-pointer-checks -fno-omit-frame-pointer -ffunction-sections -fdata-sections)
+    -fno-strict-overflow -ffp-contract=off -fno-delete-null-pointer-checks -fno-omit-frame-pointer -ffunction-sections -fdata-sections)
 target_link_options(nx_flags INTERFACE -Wl,--gc-sections -Wl,--as-needed)
 if(NX_WERROR)
     target_compile_options(nx_flags INTERFACE -Werror)

@@ -119,11 +119,21 @@ set_kind(struct faults *f, unsigned kind, const char *value)
     return true;
 }
 
+/* All but what was counted. */
+static void
+clear(struct faults *f)
+{
+    struct faults old = *f;
+
+    faults_init(f, old.seed);
+    memcpy(f->drawn, old.drawn, sizeof f->drawn);
+}
+
 bool
 faults_set(struct faults *f, const char *name, const char *value)
 {
     if (strcmp(name, "none") == 0) {
-        faults_init(f, f->seed);
+        clear(f);
         return true;
     }
     if (strcmp(name, "dead-unit") == 0)

@@ -185,7 +185,7 @@ bad(void *arg, const char *device_id, const struct nx_note *why)
 static struct tally
 read_back(const struct wbuf *file)
 {
-    const struct device_options options = {"uns", 1000, nx_drivers};
+    const struct device_options options = {.uns_root = "uns", .default_interval_ms = 1000, .drivers = nx_drivers};
     const struct device_list_ops ops = {each, bad};
     struct arena arena = {0};
     struct conf_node *root;

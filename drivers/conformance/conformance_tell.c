@@ -93,7 +93,7 @@ dissect_damaged(const struct conformance *c, const struct nx_settings *s, struct
         (void)(dissect(c, s, out, slice(in.p, cut), addr, text) + dissect(c, s, out, slice(in.p, cut), NULL, text));
         (void)dissect(c, s, out, slice_skip(in, cut), addr, text);
     }
-    for (unsigned i = 0; i < 2000; i++) {
+    for (unsigned i = 0; in.len > 0 && i < 2000; i++) {
         uint8_t bad[512];
         size_t len = in.len < sizeof bad ? in.len : sizeof bad;
         memcpy(bad, in.p, len);

@@ -18,6 +18,12 @@ alloc(void *dev, size_t size)
     return nx_dev_alloc(dev, size);
 }
 
+uint8_t
+modbus_unit_of(const struct nx_settings *s)
+{
+    return (uint8_t)nx_setting_int(s, nx_setting_int(s, "slave_id") >= 0 ? "slave_id" : "unit_id");
+}
+
 enum nx_err
 modbus_attach(struct nx_dev *dev, enum modbus_framing framing, const struct nx_settings *s, const char *learned,
               struct nx_note *why)
@@ -36,7 +42,7 @@ modbus_attach(struct nx_dev *dev, enum modbus_framing framing, const struct nx_s
     d->limits.max_regs = (uint16_t)nx_setting_int(s, "max_registers");
     d->limits.max_bits = (uint16_t)nx_setting_int(s, "max_bits");
     d->limits.gap = (uint16_t)nx_setting_int(s, "gap");
-    d->peer.unit = (uint8_t)nx_setting_int(s, nx_setting_int(s, "slave_id") >= 0 ? "slave_id" : "unit_id");
+    d->peer.unit = modbus_unit_of(s);
     d->is_multiple_only = nx_setting_int(s, "write_multiple") != 0;
     d->probe_ms = (uint64_t)nx_setting_int(s, "probe_interval");
     d->relearn_ms = nx_now_ms(nx_link_of(dev)) + MODBUS_RELEARN_PROBES * d->probe_ms;

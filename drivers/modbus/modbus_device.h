@@ -88,8 +88,9 @@ nx_explain_f modbus_explain;
 bool modbus_dissect(enum modbus_framing framing, bool has_no_tid, const struct nx_exchange *x, const void *addr,
                     char *text, size_t cap);
 
-/* The plan of a read list, compiled when there is none. */
-struct modbus_plan *modbus_read_plan(struct nx_dev *dev, struct nx_read *rd);
+uint8_t modbus_unit_of(const struct nx_settings *s);
+/* The plan of a read list, compiled when there is none; *items is room for the items of a block. */
+struct modbus_plan *modbus_read_plan(struct nx_dev *dev, struct nx_read *rd, uint32_t **items);
 /* The function that reads a table. */
 uint8_t modbus_read_fc(unsigned table);
 

@@ -1,314 +1,12 @@
-/* What only Modbus does over TCP, on the fake host: refused blocks, probes, learning, busy and absent units,
- * pipelining, delays, identifiers. Serial lines are modbus_line_test.c. */
-#include "modbus_driver.h"
-
-#include "base/mem.h"
-#include "base/wbuf.h"
-#include "conformance/fake_host.h"
-#include "modbus_addr.h"
-#include "modbus_frame.h"
+/* What only Modbus does over TCP, on the fake host: units, priorities, busy and absent units, pipelining, delays,
+ * identifiers, writes. What is learned is modbus_learn_test.c, serial lines are modbus_line_test.c. */
+#include "modbus_test_device.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
-
-/* A device: register r holds r; some are missing; requests may be refused with a code of the test's choice. */
-static struct device {
-    int missing;        /* wire address with exception 2, -1: none */
-    unsigned exception; /* for every request, 0: none */
-    unsigned max;       /* registers in one request, more is exception 3 */
-    unsigned requests, tid_offset;
-    uint8_t last[MODBUS_ADU_MAX];
-} device;
-
-static struct fake_host *
-connect_device(const char *const *pairs)
-{
-    static const char *const defaults[] = {"host=plc", NULL};
-    struct fake_host *h = fake_host_new(&modbus_tcp_driver, pairs ? pairs : defaults);
-
-    device = (struct device){.missing = -1, .max = 125};
-    assert_int_equal(fake_host_open(h), NX_OK);
-    fake_host_accept(h);
-    return h;
-}
-
-/* Answers one waiting request; false when there is none. */
-static bool
-answer_one(struct fake_host *h)
-{
-    struct slice in = fake_host_written(h);
-    uint8_t out[MODBUS_ADU_MAX];
-    struct wbuf w = wbuf_fixed(out, sizeof out);
-    unsigned len, fc, start, count, exception = device.exception;
-
-    if (in.len < 8)
-        return false;
-    len = 6u + in.p[5];
-    memcpy(device.last, in.p, len);
-    fake_host_take(h, len);
-    device.requests++;
-    fc = device.last[7];
-    start = (unsigned)device.last[8] << 8 | device.last[9];
-    count = (unsigned)device.last[10] << 8 | device.last[11];
-    if (fc <= 4 && device.missing >= (int)start && device.missing < (int)(start + count))
-        exception = 2;
-    if (fc <= 4 && exception == 0 && count > device.max)
-        exception = 3;
-    wbuf_be16(&w, ((unsigned)device.last[0] << 8 | device.last[1]) + device.tid_offset);
-    wbuf_be16(&w, 0);
-    wbuf_be16(&w, exception             ? 3
-                  : fc == 1             ? 3 + (count + 7) / 8
-                  : fc == 3 || fc == 23 ? 3 + 2 * count
-                  : fc == 22            ? 8
-                                        : 6);
-    wbuf_u8(&w, device.last[6]);
-    wbuf_u8(&w, exception ? fc | 0x80 : fc);
-    if (exception) {
-        wbuf_u8(&w, exception);
-    } else if (fc == 1) {
-        wbuf_u8(&w, (count + 7) / 8);
-        for (unsigned i = 0; i < (count + 7) / 8; i++)
-            wbuf_u8(&w, 0x55);
-    } else if (fc == 3) {
-        wbuf_u8(&w, 2 * count);
-        for (unsigned r = start; r < start + count; r++)
-            wbuf_be16(&w, r);
-    } else if (fc == 23) { /* reads back what was written, but register 99 keeps its own value */
-        wbuf_u8(&w, 2 * count);
-        wbuf_bytes(&w, device.last + 17, 2 * count);
-        if (start == 99)
-            out[w.len - 1] ^= 1;
-    } else {
-        wbuf_bytes(&w, device.last + 8, fc == 22 ? 6 : 4);
-    }
-    fake_host_feed(h, slice(out, w.len));
-    return true;
-}
-
-static void
-answer_all(struct fake_host *h)
-{
-    while (answer_one(h))
-        ;
-}
-
-static const void *
-addr(struct fake_host *h, const char *text, enum nx_data_type type)
-{
-    struct nx_addr_spec spec = {.address = text, .data_type = type};
-
-    return fake_host_addr(h, &spec);
-}
-
-/* Registers 0 to n - 1 as one read. */
-static struct fake_op *
-read_registers(struct fake_host *h, unsigned n)
-{
-    const void **addrs = mem_calloc(n, sizeof *addrs);
-    char text[32];
-    struct fake_op *op;
-
-    for (unsigned i = 0; i < n; i++) {
-        snprintf(text, sizeof text, "holding:%u", i);
-        addrs[i] = addr(h, text, NX_DT_UINT16);
-    }
-    op = fake_host_read(h, addrs, n);
-    free(addrs);
-    return op;
-}
-
-/* The read list once more; returns the requests it took. */
-static unsigned
-poll_again(struct fake_host *h, struct fake_op *op)
-{
-    device.requests = 0;
-    fake_host_read_again(op);
-    answer_all(h);
-    assert_true(op->is_done);
-    return device.requests;
-}
-
-static void
-reconnect(struct fake_host *h)
-{
-    assert_int_equal(fake_host_open(h), NX_OK);
-    fake_host_accept(h);
-}
-
-static void
-missing_register_is_one_bad_tag(void **state)
-{
-    struct fake_host *h = connect_device(NULL);
-    struct fake_op *op;
-
-    (void)state;
-    device.missing = 20;
-    op = read_registers(h, 64);
-    answer_all(h);
-    assert_true(op->is_done && op->err == NX_OK);
-    assert_int_equal(op->good_count, 63);
-    assert_int_equal(op->items[20].err, NX_E_ADDRESS);
-    assert_non_null(strstr(op->items[20].why, "holding:20 (40021)"));
-    assert_int_equal(op->items[63].value.u, 63);
-    assert_true(fake_host_counter(h, NX_COUNT_SPLITS) > 0);
-
-    device.requests = 0; /* learned */
-    fake_host_read_again(op);
-    answer_all(h);
-    assert_int_equal(device.requests, 2);
-    assert_int_equal(op->good_count, 63);
-    assert_int_equal(op->items[20].err, NX_E_ADDRESS);
-    fake_host_free(&h);
-}
-
-static void
-hole_is_probed_slowly_and_heals(void **state)
-{
-    struct fake_host *h = connect_device(NULL);
-    struct fake_op *op;
-
-    (void)state;
-    device.missing = 3;
-    op = read_registers(h, 10);
-    answer_all(h);
-    fake_host_advance_ms(h, 59000);
-    device.requests = 0;
-    fake_host_read_again(op);
-    answer_all(h);
-    assert_int_equal(device.requests, 2);
-    fake_host_advance_ms(h, 1000);
-    device.requests = 0;
-    fake_host_read_again(op); /* still missing: asked once more, then left alone */
-    answer_all(h);
-    assert_int_equal(device.requests, 3);
-    fake_host_advance_ms(h, 60000);
-    device.missing = -1;
-    fake_host_read_again(op);
-    answer_all(h);
-    assert_int_equal(op->good_count, 10);
-    device.requests = 0;
-    fake_host_read_again(op);
-    answer_all(h);
-    assert_int_equal(device.requests, 1);
-    assert_int_equal(op->good_count, 10);
-    fake_host_free(&h);
-}
-
-static void
-one_bad_register_among_ten_thousand_costs_one_tag(void **state)
-{
-    struct fake_host *h = connect_device(NULL);
-    struct fake_op *op;
-
-    (void)state;
-    device.missing = 7777;
-    op = read_registers(h, 10000);
-    answer_all(h);
-    assert_int_equal(op->good_count, 9999);
-    assert_int_equal(op->items[7777].err, NX_E_ADDRESS);
-    assert_true(device.requests <= 80 + 2 * 7 + 1);
-    assert_true(poll_again(h, op) <= 81);
-    assert_int_equal(op->good_count, 9999);
-    for (unsigned i = 0; i < 10000; i++)
-        assert_true(i == 7777 || op->items[i].value.u == i);
-    fake_host_free(&h);
-}
-
-static void
-first_poll_after_a_restart_costs_the_minimum(void **state)
-{
-    struct fake_host *h = connect_device(NULL);
-    struct fake_op *op;
-
-    (void)state;
-    device.missing = 20;
-    device.max = 60;
-    op = read_registers(h, 1000);
-    answer_all(h);
-    assert_int_equal(poll_again(h, op), 18);
-    assert_string_equal(fake_host_learned(fake_host_dev(h)), "v1 regs=60-60 bits=0-2000 h20+1:2");
-    fake_host_restart(h);
-    reconnect(h);
-    assert_int_equal(poll_again(h, op), 18); /* 20 and 979 registers in sixties */
-    assert_int_equal(op->good_count, 999);
-    assert_int_equal(op->items[20].err, NX_E_ADDRESS);
-    device.missing = -1;
-    fake_host_advance_ms(h, 59999);
-    assert_int_equal(poll_again(h, op), 18);
-    fake_host_advance_ms(h, 1);
-    assert_int_equal(poll_again(h, op), 19);
-    assert_int_equal(op->good_count, 1000);
-    assert_int_equal(poll_again(h, op), 17);
-    assert_string_equal(fake_host_learned(fake_host_dev(h)), "v1 regs=60-60 bits=0-2000");
-    fake_host_free(&h);
-}
-
-static void
-limits_are_doubted_after_an_hour(void **state)
-{
-    struct fake_host *h = connect_device(NULL);
-    struct fake_op *op;
-
-    (void)state;
-    device.max = 30;
-    op = read_registers(h, 250);
-    answer_all(h);
-    assert_int_equal(op->good_count, 250);
-    assert_int_equal(poll_again(h, op), 9);
-    device.max = 125; /* new firmware */
-    fake_host_advance_ms(h, 3600000);
-    assert_int_equal(poll_again(h, op), 2);
-    assert_int_equal(op->good_count, 250);
-    fake_host_free(&h);
-}
-
-static void
-search_among_all_is_cut_into_polls(void **state)
-{
-    struct fake_host *h = connect_device(NULL);
-    struct fake_op *op;
-
-    (void)state;
-    device.exception = MODBUS_EX_ADDRESS; /* the device refuses everything: its program is not running */
-    op = read_registers(h, 3000);
-    answer_all(h);
-    assert_true(op->is_done && op->err == NX_OK);
-    assert_int_equal(op->set_count, 3000);
-    assert_true(device.requests < 1200);
-    for (unsigned i = 0; i < 10; i++)
-        (void)poll_again(h, op);
-    assert_true(poll_again(h, op) <= 4); /* all are holes now */
-    device.exception = 0;
-    fake_host_advance_ms(h, 60000);
-    (void)poll_again(h, op);
-    assert_int_equal(poll_again(h, op), 24);
-    assert_int_equal(op->good_count, 3000);
-    fake_host_free(&h);
-}
-
-static void
-busy_device_loses_nothing_for_good(void **state)
-{
-    struct fake_host *h = connect_device(NULL);
-    struct fake_op *op = read_registers(h, 10);
-
-    (void)state;
-    device.exception = MODBUS_EX_BUSY;
-    answer_all(h);
-    assert_true(op->is_done && op->err == NX_OK);
-    assert_int_equal(op->items[9].err, NX_E_BUSY);
-    device.exception = 0;
-    device.requests = 0;
-    fake_host_read_again(op);
-    answer_all(h);
-    assert_int_equal(op->good_count, 10);
-    assert_int_equal(device.requests, 1);
-    fake_host_free(&h);
-}
 
 static void
 absent_unit_ends_the_read_but_not_the_link(void **state)
@@ -552,34 +250,6 @@ late_reply_is_waited_for_when_identifiers_do_not_count(void **state)
 }
 
 static void
-plan_is_explained(void **state)
-{
-    struct fake_host *h = connect_device(NULL);
-    const void *addrs[] = {addr(h, "hr0", NX_DT_UINT16), addr(h, "hr10", NX_DT_FLOAT32), addr(h, "coil:3", NX_DT_BOOL),
-                           addr(h, "hr20", NX_DT_UINT16)};
-    struct fake_op *op = fake_host_read_list(fake_host_dev(h), addrs, 4);
-    struct fake_plan *plan = fake_host_explain(op);
-
-    (void)state;
-    assert_int_equal(plan->count, 2);
-    assert_string_equal(plan->requests[0].text, "read coil 3");
-    assert_string_equal(plan->requests[1].text, "read holding 0-20");
-    assert_int_equal(plan->requests[1].bytes_out, 12);
-    assert_int_equal(plan->requests[1].bytes_in, 9 + 42);
-    assert_int_equal(plan->requests[1].gap_bytes, 2 * (9 + 8));
-    assert_int_equal(plan->requests[1].item_count, 3);
-    device.missing = 20;
-    fake_host_read_again(op);
-    while (!op->is_done && answer_one(h))
-        ;
-    plan = fake_host_explain(op);
-    assert_int_equal(plan->count, 3);
-    assert_null(plan->requests[1].hole);
-    assert_string_equal(plan->requests[2].hole, "exception 2, illegal data address");
-    fake_host_free(&h);
-}
-
-static void
 line_bytes_are_explained(void **state)
 {
     static const uint8_t out[] = {0, 7, 0, 0, 0, 6, 1, 3, 0, 10, 0, 3};
@@ -587,6 +257,7 @@ line_bytes_are_explained(void **state)
                          refused[] = {0, 7, 0, 0, 0, 3, 1, 0x83, 2};
     struct fake_host *h = connect_device(NULL);
     const struct nx_settings *s = fake_host_settings(fake_host_dev(h));
+    static const char *const unit2[] = {"host=plc", "unit_id=2", NULL};
     struct nx_exchange x = {out, in, sizeof out, sizeof in, s};
     char text[120];
 
@@ -599,6 +270,9 @@ line_bytes_are_explained(void **state)
     assert_non_null(strstr(text, "40 49 0F DB = 3.14159"));
     assert_false(modbus_tcp_driver.dissect(&x, addr(h, "hr12", NX_DT_FLOAT32), text, sizeof text));
     assert_false(modbus_tcp_driver.dissect(&x, addr(h, "ir10", NX_DT_UINT16), text, sizeof text));
+    x.settings = fake_host_settings(fake_host_add_dev(h, unit2)); /* the same register of another unit on the link */
+    assert_false(modbus_tcp_driver.dissect(&x, addr(h, "hr10", NX_DT_UINT16), text, sizeof text));
+    x.settings = s;
     x.in_len = 0;
     assert_true(modbus_tcp_driver.dissect(&x, NULL, text, sizeof text));
     assert_string_equal(text, "unit 1 read holding 10-12: no answer to it here");
@@ -720,38 +394,11 @@ wrong_settings_are_refused_at_open(void **state)
     fake_host_free(&h);
 }
 
-static void
-split_cut_short_by_the_deadline_goes_on(void **state)
-{
-    struct fake_host *h = connect_device(NULL);
-    struct fake_op *op;
-
-    (void)state;
-    device.missing = 20;
-    op = read_registers(h, 64);
-    for (unsigned i = 0; i < 3; i++)
-        assert_true(answer_one(h));
-    fake_host_cancel(op, NX_E_TIMEOUT);
-    fake_host_take(h, fake_host_written(h).len);
-    for (unsigned poll = 0; poll < 3; poll++) {
-        fake_host_read_again(op);
-        answer_all(h);
-    }
-    assert_int_equal(op->good_count, 63);
-    fake_host_free(&h);
-}
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(missing_register_is_one_bad_tag),
-        cmocka_unit_test(hole_is_probed_slowly_and_heals),
-        cmocka_unit_test(one_bad_register_among_ten_thousand_costs_one_tag),
-        cmocka_unit_test(first_poll_after_a_restart_costs_the_minimum),
-        cmocka_unit_test(limits_are_doubted_after_an_hour),
-        cmocka_unit_test(search_among_all_is_cut_into_polls),
-        cmocka_unit_test(busy_device_loses_nothing_for_good),
+        cmocka_unit_test(absent_unit_ends_the_read_but_not_the_link),
         cmocka_unit_test(units_take_turns_request_by_request),
         cmocka_unit_test(absent_unit_does_not_stop_the_others),
         cmocka_unit_test(priority_decides_among_reads_and_writes_come_first),
@@ -761,16 +408,13 @@ main(void)
         cmocka_unit_test(duplicate_replies_are_dropped),
         cmocka_unit_test(gateway_with_its_own_identifiers_needs_the_quirk),
         cmocka_unit_test(late_reply_is_waited_for_when_identifiers_do_not_count),
-        cmocka_unit_test(plan_is_explained),
         cmocka_unit_test(line_bytes_are_explained),
-        cmocka_unit_test(absent_unit_ends_the_read_but_not_the_link),
         cmocka_unit_test(pipeline_keeps_its_bound),
         cmocka_unit_test(one_in_flight_by_default_and_writes_first),
         cmocka_unit_test(request_delay_is_kept),
         cmocka_unit_test(writes_fail_with_a_reason),
         cmocka_unit_test(nan_is_a_failed_sensor),
         cmocka_unit_test(wrong_settings_are_refused_at_open),
-        cmocka_unit_test(split_cut_short_by_the_deadline_goes_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,9 +7,7 @@
 
 #define STRIKES_MAX   3
 #define KNOWN_TIDS    1024u /* an identifier given out so long ago is as good as one never given out */
-#define LATE_MIN_MS   100u
-#define LATE_MAX_MS   5000u
-#define BITS_PER_BYTE 11u /* on a serial line: start, eight data, parity or stop, stop (SL 2.5.1) */
+#define BITS_PER_BYTE 11u   /* on a serial line: start, eight data, parity or stop, stop (SL 2.5.1) */
 
 static void pump(struct modbus_link *ln);
 
@@ -42,54 +40,6 @@ hold_until(struct modbus_link *ln, uint64_t ms)
         ln->next_send_ms = ms;
 }
 
-/* --- late answers ------------------------------------------------------------------------------------------- */
-
-static struct modbus_late *
-find_late(struct modbus_link *ln, uint8_t unit)
-{
-    for (unsigned i = 0; i < MODBUS_LATE_MAX; i++)
-        if (ln->late[i].until_ms != 0 && ln->late[i].unit == unit)
-            return &ln->late[i];
-    return NULL;
-}
-
-/* As long again as it has taken already. When all places are taken, the one that ends first makes room. */
-static void
-add_late(struct modbus_link *ln, const struct modbus_slot *slot)
-{
-    uint64_t waited = now_ms(ln) - slot->sent_ms;
-    struct modbus_late *l = find_late(ln, slot->rq.unit);
-
-    for (unsigned i = 0; !l && i < MODBUS_LATE_MAX; i++)
-        if (ln->late[i].until_ms == 0)
-            l = &ln->late[i];
-    if (!l) {
-        l = ln->late;
-        for (unsigned i = 1; i < MODBUS_LATE_MAX; i++)
-            if (ln->late[i].until_ms < l->until_ms)
-                l = &ln->late[i];
-    }
-    waited = waited < LATE_MIN_MS ? LATE_MIN_MS : waited > LATE_MAX_MS ? LATE_MAX_MS : waited;
-    *l = (struct modbus_late){slot->rq.unit, now_ms(ln) + waited};
-}
-
-/* Must the unit be left alone? Then *wake_ms is brought forward to the end of it. */
-static bool
-is_waiting_for_late(struct modbus_link *ln, uint8_t unit, uint64_t *wake_ms)
-{
-    struct modbus_late *l = find_late(ln, unit);
-
-    if (!l)
-        return false;
-    if (l->until_ms <= now_ms(ln)) {
-        l->until_ms = 0;
-        return false;
-    }
-    if (*wake_ms == 0 || l->until_ms < *wake_ms)
-        *wake_ms = l->until_ms;
-    return true;
-}
-
 /* --- runs --------------------------------------------------------------------------------------------------- */
 
 /* Its requests that are on the way are no longer wanted. */
@@ -100,7 +50,7 @@ forget_slots(struct modbus_link *ln, const struct modbus_run *run)
         if (ln->slots[i].run != run)
             continue;
         if (ln->conf.has_no_tid)
-            add_late(ln, &ln->slots[i]);
+            modbus_late_add(&ln->late, ln->slots[i].rq.unit, now_ms(ln) - ln->slots[i].sent_ms, now_ms(ln));
         ln->slots[i].run = NULL;
         ln->in_flight--;
     }
@@ -131,6 +81,15 @@ end_all(struct modbus_link *ln, enum nx_err err, const struct nx_note *why)
 }
 
 static void
+stop_timers(struct modbus_link *ln)
+{
+    if (ln->send_timer)
+        nx_timer_stop(ln->send_timer);
+    if (ln->byte_timer)
+        nx_timer_stop(ln->byte_timer);
+}
+
+static void
 link_lost(struct modbus_link *ln, enum nx_err err, const struct nx_note *why)
 {
     struct nx_note kept = why ? *why : (struct nx_note){.err = err};
@@ -139,8 +98,7 @@ link_lost(struct modbus_link *ln, enum nx_err err, const struct nx_note *why)
         return;
     ln->state = MODBUS_DOWN;
     nx_stream_close(&ln->stream);
-    nx_timer_stop(ln->send_timer);
-    nx_timer_stop(ln->byte_timer);
+    stop_timers(ln);
     end_all(ln, err, why ? &kept : NULL);
     if (ln->state == MODBUS_DOWN)
         nx_link_down(ln->link, err, why ? &kept : NULL);
@@ -229,6 +187,17 @@ send_next(struct modbus_link *ln, struct modbus_run *run)
     put_frame(ln, run, &slot->rq);
 }
 
+/* Must the unit be left alone? Then *wake_ms is brought forward to the end of it. */
+static bool
+is_waiting_for_late(struct modbus_link *ln, uint8_t unit, uint64_t *wake_ms)
+{
+    uint64_t until_ms = ln->conf.has_no_tid ? modbus_late_until(&ln->late, unit, now_ms(ln)) : 0;
+
+    if (until_ms != 0 && (*wake_ms == 0 || until_ms < *wake_ms))
+        *wake_ms = until_ms;
+    return until_ms != 0;
+}
+
 /* The run of this class whose turn it is; its lane goes to the end of the queue. */
 static struct modbus_run *
 take_turn(struct modbus_link *ln, unsigned class, uint64_t *wake_ms)
@@ -237,7 +206,7 @@ take_turn(struct modbus_link *ln, unsigned class, uint64_t *wake_ms)
     struct modbus_run *run;
 
     DL_FOREACH (ln->lanes[class], lane) {
-        if (ln->conf.has_no_tid && is_waiting_for_late(ln, lane->peer->unit, wake_ms))
+        if (is_waiting_for_late(ln, lane->peer->unit, wake_ms))
             continue;
         DL_FOREACH (lane->runs, run) {
             if (!run->ops->has_more(run))
@@ -320,12 +289,10 @@ is_known_tid(const struct modbus_link *ln, uint16_t tid)
 static void
 on_stray(struct modbus_link *ln, const struct modbus_frame *frame)
 {
-    struct modbus_late *late = ln->conf.has_no_tid ? find_late(ln, frame->unit) : NULL;
+    bool is_late = ln->conf.has_no_tid ? modbus_late_take(&ln->late, frame->unit) : is_known_tid(ln, frame->tid);
 
     nx_count_link(ln->link, NX_COUNT_STALE_REPLIES, 1);
-    if (late)
-        late->until_ms = 0;
-    else if (ln->conf.has_no_tid || !is_known_tid(ln, frame->tid))
+    if (!is_late)
         strike(ln, "match no request");
 }
 
@@ -367,7 +334,7 @@ on_frame(struct modbus_link *ln, const struct modbus_frame *frame)
         return;
     }
     err = modbus_decode_reply(&slot->rq, frame, &reply, &why);
-    if (err != NX_OK && ln->conf.has_no_tid && find_late(ln, frame->unit))
+    if (err != NX_OK && ln->conf.has_no_tid && modbus_late_until(&ln->late, frame->unit, now_ms(ln)) != 0)
         on_stray(ln, frame);
     else
         on_answer(ln, slot, err, &reply, &why);
@@ -521,8 +488,10 @@ modbus_link_open(struct modbus_link *ln, struct nx_link *link, const struct modb
 {
     assert(ln->state == MODBUS_CLOSED);
     *ln = (struct modbus_link){.link = link, .conf = *conf, .state = MODBUS_OPENING};
-    ln->send_timer = nx_timer_new(link, on_turn, ln);
-    ln->byte_timer = nx_timer_new(link, on_silence, ln);
+    if (conf->has_no_tid || conf->delay_ms > 0)
+        ln->send_timer = nx_timer_new(link, on_turn, ln);
+    if (conf->framing == MODBUS_RTU)
+        ln->byte_timer = nx_timer_new(link, on_silence, ln);
 }
 
 void
@@ -536,8 +505,10 @@ modbus_link_close(struct nx_link *link)
     ln->state = MODBUS_CLOSED;
     if (ln->stream)
         nx_stream_close(&ln->stream);
-    nx_timer_free(&ln->send_timer);
-    nx_timer_free(&ln->byte_timer);
+    if (ln->send_timer)
+        nx_timer_free(&ln->send_timer);
+    if (ln->byte_timer)
+        nx_timer_free(&ln->byte_timer);
     end_all(ln, NX_E_CANCELED, NULL);
     ln->is_closed_due = true;
     leave(ln);

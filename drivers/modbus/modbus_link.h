@@ -15,11 +15,11 @@
 #define MODBUS_LINK_H
 
 #include "modbus_frame.h"
+#include "modbus_late.h"
 #include "nexus/driver.h"
 
 #define MODBUS_PIPELINE_MAX 16
 #define MODBUS_CLASSES      6 /* reads of priority 0, 1, 2; writes of priority 0, 1, 2 */
-#define MODBUS_LATE_MAX     8
 
 struct modbus_run;
 struct modbus_slot;
@@ -75,12 +75,6 @@ struct modbus_link_conf {
     uint64_t silence_ms, byte_timeout_ms, delay_ms, turnaround_ms;
 };
 
-/* A request that was given up without an answer. */
-struct modbus_late {
-    uint8_t unit;
-    uint64_t until_ms; /* 0: free */
-};
-
 enum modbus_state { MODBUS_CLOSED, MODBUS_OPENING, MODBUS_UP, MODBUS_DOWN };
 
 struct modbus_link {
@@ -88,10 +82,10 @@ struct modbus_link {
     enum modbus_state state;
     struct modbus_link_conf conf;
     struct nx_stream *stream;
-    struct nx_timer *send_timer, *byte_timer;
+    struct nx_timer *send_timer, *byte_timer; /* NULL where nothing is ever waited for */
     struct modbus_lane *lanes[MODBUS_CLASSES];
     struct modbus_slot slots[MODBUS_PIPELINE_MAX];
-    struct modbus_late late[MODBUS_LATE_MAX];
+    struct modbus_late late;
     unsigned in_flight, strikes, depth, sent_count; /* sent_count stops at what `tid` can tell apart */
     uint16_t tid;
     bool is_closed_due;

@@ -99,8 +99,7 @@ build(struct modbus_plan *plan)
 size_t
 modbus_plan_bytes(uint32_t entry_count)
 {
-    return entry_count *
-           (sizeof(struct modbus_entry) + sizeof(struct modbus_block) + sizeof(struct modbus_split) + sizeof(uint32_t));
+    return entry_count * (sizeof(struct modbus_entry) + sizeof(struct modbus_block) + sizeof(struct modbus_split));
 }
 
 static uint32_t
@@ -130,7 +129,6 @@ modbus_plan_init(struct modbus_plan *plan, void *mem, const struct modbus_limits
     plan->entries = mem;
     plan->blocks = (void *)(plan->entries + item_count);
     plan->splits = (void *)(plan->blocks + item_count);
-    plan->told = (void *)(plan->splits + item_count);
     for (uint32_t i = 0; i < item_count; i++)
         plan->entries[i] = (struct modbus_entry){.addr = *(const struct modbus_addr *)items[i].addr, .item = i};
     if (item_count > 0)

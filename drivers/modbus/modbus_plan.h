@@ -66,7 +66,6 @@ struct modbus_plan {
     struct modbus_entry *entries;
     struct modbus_block *blocks; /* at most one per entry */
     struct modbus_split *splits;
-    uint32_t *told; /* room for the items of one block; nobody else's */
     uint32_t entry_count, block_count, split_count;
     uint16_t regs, bits; /* the limits it was built with */
     uint32_t generation; /* of the facts */

@@ -16,6 +16,7 @@ struct read_run {
     struct modbus_run run;
     struct modbus_plan plan;
     struct modbus_device *device;
+    uint32_t *told; /* for explain(); NULL until then */
     uint32_t next_block;
     uint32_t again[AGAIN_MAX]; /* halves of blocks that were just split, the next to ask last */
     unsigned again_count;
@@ -281,9 +282,14 @@ run_of(struct nx_dev *dev, struct nx_read *rd)
 }
 
 struct modbus_plan *
-modbus_read_plan(struct nx_dev *dev, struct nx_read *rd)
+modbus_read_plan(struct nx_dev *dev, struct nx_read *rd, uint32_t **items)
 {
-    return &run_of(dev, rd)->plan;
+    struct read_run *rr = run_of(dev, rd);
+
+    if (!rr->told)
+        rr->told = nx_read_alloc(rd, rd->item_count * sizeof *rr->told);
+    *items = rr->told;
+    return &rr->plan;
 }
 
 static void

@@ -40,11 +40,12 @@ explain_block(const struct modbus_plan *plan, const struct modbus_block *b, enum
 void
 modbus_explain(struct nx_dev *dev, struct nx_read *rd, struct nx_plan *out)
 {
-    struct modbus_plan *plan = modbus_read_plan(dev, rd);
+    uint32_t *items;
+    const struct modbus_plan *plan = modbus_read_plan(dev, rd, &items);
     const struct modbus_device *d = nx_dev_state(dev);
 
     for (uint32_t b = 0; b < plan->block_count; b++)
-        explain_block(plan, &plan->blocks[b], d->framing, plan->told, out);
+        explain_block(plan, &plan->blocks[b], d->framing, items, out);
 }
 
 /* --- dissect ------------------------------------------------------------------------------------------------------ */
@@ -209,7 +210,7 @@ modbus_dissect(enum modbus_framing framing, bool has_no_tid, const struct nx_exc
     if (!addr)
         tell_exchange(&rq, is_answered ? &reply : NULL, &w);
     else
-        is_told = is_answered && tell_address(&rq, &reply, addr, &w);
+        is_told = is_answered && rq.unit == modbus_unit_of(x->settings) && tell_address(&rq, &reply, addr, &w);
     snprintf(text, cap, "%.*s", (int)w.len, (const char *)room);
     return is_told;
 }

@@ -23,16 +23,29 @@ doc_settings(const char *text)
 /* --- reading -------------------------------------------------------------------------------------------------------
  */
 
+/* The tag that was written under this id: itself, or the first element of its array. */
+static const struct tag *
+written_as(const struct device *d, const char *id)
+{
+    const struct tag *tag = device_tag(d, id);
+
+    for (unsigned i = 0; !tag && i < d->tag_count; i++) {
+        if (strcmp(d->tags[i].base_id, id) == 0)
+            tag = &d->tags[i];
+    }
+    return tag;
+}
+
 static void
 tag_row(struct arena *a, const struct device *d, const json_t *json, struct store_tag *row)
 {
     const char *id = json_string_value(json_object_get(json, "id"));
-    const struct tag *tag = device_tag(d, id ? id : "");
+    const struct tag *tag = written_as(d, id ? id : "");
 
     *row = (struct store_tag){.device_id = arena_strdup(a, d->id), .settings = dump(a, json)};
     if (!tag)
         return;
-    row->id = arena_strdup(a, tag->id);
+    row->id = arena_strdup(a, tag->base_id);
     row->topic = arena_strdup(a, tag->topic);
     row->data_type = data_type_name(tag->data_type);
     row->unit = tag->unit ? arena_strdup(a, tag->unit) : NULL;
@@ -92,10 +105,12 @@ doc_read_tag(const struct device_options *opt, const struct store_device *dev, c
              struct doc *out, struct nx_note *why)
 {
     json_t *doc = doc_settings(dev->settings);
+    struct device_options one = *opt;
     enum nx_err err;
 
+    one.is_partial = true; /* its expression may name tags that stand elsewhere */
     json_object_set_new(doc, "tags", json_pack("[O]", tag));
-    err = doc_read(opt, doc, a, out, why);
+    err = doc_read(&one, doc, a, out, why);
     json_decref(doc);
     return err;
 }

@@ -323,7 +323,7 @@ is_same(const struct tag *tag, const struct nx_value *a, const struct nx_value *
         return false;
     }
     if (value_as_double(a, &x) && value_as_double(b, &y)) {
-        double step = tag->is_scaled ? fabs(tag->scale_factor) / 2 : 0;
+        double step = tag->is_scaled ? normalize_step(tag) / 2 : 0;
         return fabs(x - y) <= step + fabs(y) * (tag->data_type == NX_DT_FLOAT32 ? 1e-6 : 1e-12);
     }
     return value_eq(a, b);

@@ -202,6 +202,8 @@ dev_start(struct engine *e, struct device **conf)
     struct nx_dev *dev = dev_new(e, conf);
 
     lists_make(dev);
+    if (e->ops.on_made)
+        e->ops.on_made(e->arg, dev);
     attach(dev);
     if (!dev->is_faulty) {
         conn_begin(dev);

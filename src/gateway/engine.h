@@ -54,9 +54,12 @@ struct slot {
     uint32_t text_cap;
     char *text;
     char *reason; /* of a bad value, NULL else */
-    int64_t time_us, source_us;
+    int64_t time_us, source_us, gateway_us;
     uint64_t seq;
     struct slot *next_dirty;
+    struct calc_node *calc;      /* its expression; NULL: none */
+    struct calc_edge *watchers;  /* expressions that read it */
+    struct aggregate *aggregate; /* windows of it; NULL: none */
 };
 
 /* One reading before normalization. */
@@ -70,6 +73,7 @@ struct sample {
 struct engine_ops {
     /* Has the value changed, so that it is sent on? */
     bool (*on_sample)(void *arg, struct slot *slot, const struct sample *s);
+    void (*on_made)(void *arg, struct nx_dev *dev);  /* its slots exist, no value has come yet; may be NULL */
     void (*on_state)(void *arg, struct nx_dev *dev); /* state or health changed */
     void (*on_idle)(void *arg);                      /* no device is left that has not ended; after engine_stop() */
     /* What the driver has learned about a device, to be kept and given back. May be NULL, both or none. */

@@ -214,7 +214,7 @@ polls_beyond_the_cap_are_skipped_and_counted(void **state)
     fake_driver_state.hangs = true;
     for (unsigned i = 0; i < 8; i++)
         devs[i] = start_numbered(i);
-    loop_fake_advance_ms(t.loop, 200);
+    loop_fake_advance_ms(t.loop, 250);
     assert_int_equal(t.engine.polls_in_flight, 4);
     for (unsigned i = 0; i < 8; i++)
         skipped += devs[i]->stats.polls_skipped;

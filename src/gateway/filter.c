@@ -61,23 +61,40 @@ is_outside_deadband(const struct tag *tag, uint8_t type, uint64_t before, uint64
         return fabs(new - old) > tag->deadband;
     case DEADBAND_PERCENT:
         return fabs(new - old) > fabs(old) * tag->deadband / 100;
+    case DEADBAND_RANGE: /* made absolute at load */
     case DEADBAND_NONE:
         break;
     }
     return type == NX_TYPE_DOUBLE ? new != old : true;
 }
 
+static bool
+is_change(const struct filter_state *st, const struct tag *tag, const struct nx_value *v, uint64_t bits)
+{
+    return st->type != v->type || st->len != v->len || is_outside_deadband(tag, st->type, st->bits, bits);
+}
+
 bool
 filter_passes(struct filter_state *st, const struct tag *tag, const struct nx_value *v, uint16_t quality,
               uint64_t now_ms)
 {
-    uint64_t bits = bits_of(v);
-    bool is_change = !st->has_sent || st->quality != quality || st->type != v->type || st->len != v->len ||
-                     is_outside_deadband(tag, st->type, st->bits, bits);
+    uint64_t bits = bits_of(v), silent_ms = now_ms - st->sent_ms;
 
-    if (!is_change && (tag->max_silence_ms == 0 || now_ms - st->sent_ms < (uint64_t)tag->max_silence_ms))
-        return false;
-    *st = (struct filter_state){
-        .has_sent = true, .type = (uint8_t)v->type, .quality = quality, .len = v->len, .bits = bits, .sent_ms = now_ms};
+    st->is_held = false;
+    if (st->has_sent && st->quality == quality) {
+        bool has_changed = is_change(st, tag, v, bits);
+
+        st->is_held = has_changed && silent_ms < (uint64_t)tag->min_interval_ms;
+        if (st->is_held)
+            return false;
+        if (!has_changed && (tag->max_silence_ms == 0 || silent_ms < (uint64_t)tag->max_silence_ms))
+            return false;
+    }
+    st->has_sent = true;
+    st->type = (uint8_t)v->type;
+    st->quality = quality;
+    st->len = v->len;
+    st->bits = bits;
+    st->sent_ms = now_ms;
     return true;
 }

@@ -110,12 +110,51 @@ longest_silence(void **state)
     RUN(t, {NONE, NX_Q_TIMEOUT, 0, true}, {NONE, NX_Q_TIMEOUT, 1000, true});
 }
 
+static void
+shortest_interval(void **state)
+{
+    const struct tag t = {.min_interval_ms = 1000};
+
+    (void)state;
+    RUN(t, {I(1), G, 0, true}, {I(2), G, 500, false}, {I(3), G, 999, false}, {I(3), G, 1000, true},
+        {I(3), G, 1500, false}, {NONE, NX_Q_TIMEOUT, 1600, true}, {I(3), G, 1700, true});
+}
+
+static void
+repeats_need_no_second_look(void **state)
+{
+    const struct tag t = {.min_interval_ms = 1000};
+    struct filter_state st = {0};
+    struct nx_value one = I(1), two = I(2), text = S("a"), none = NONE;
+
+    (void)state;
+    assert_false(filter_is_repeat(&st, &one, G));
+    filter_see(&st, &one, G);
+    assert_true(filter_passes(&st, &t, &one, G, 0));
+    assert_true(filter_is_repeat(&st, &one, G));
+    assert_false(filter_is_repeat(&st, &two, G));
+    assert_false(filter_is_repeat(&st, &one, NX_Q_UNCERTAIN));
+    filter_see(&st, &two, G);
+    assert_false(filter_passes(&st, &t, &two, G, 1));
+    assert_false(filter_is_repeat(&st, &two, G)); /* held: it must still get out */
+    assert_true(filter_passes(&st, &t, &two, G, 1000));
+    assert_true(filter_is_repeat(&st, &two, G));
+    filter_see(&st, &text, G);
+    assert_false(filter_is_repeat(&st, &text, G));
+    filter_see(&st, &none, NX_Q_TIMEOUT);
+    assert_true(filter_is_repeat(&st, &none, NX_Q_TIMEOUT));
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(on_change), cmocka_unit_test(bad_readings_pass_once),
-                                       cmocka_unit_test(absolute_deadband), cmocka_unit_test(percent_deadband),
-                                       cmocka_unit_test(longest_silence)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(on_change),
+                                       cmocka_unit_test(bad_readings_pass_once),
+                                       cmocka_unit_test(absolute_deadband),
+                                       cmocka_unit_test(percent_deadband),
+                                       cmocka_unit_test(longest_silence),
+                                       cmocka_unit_test(shortest_interval),
+                                       cmocka_unit_test(repeats_need_no_second_look)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

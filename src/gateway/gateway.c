@@ -24,6 +24,14 @@ on_sample(void *arg, struct slot *slot, const struct sample *s)
 }
 
 static void
+on_made(void *arg, struct nx_dev *dev)
+{
+    struct gateway *g = arg;
+
+    points_adopt(g->points, dev);
+}
+
+static void
 on_learned(void *arg, const struct nx_dev *dev, const char *text)
 {
     struct gateway *g = arg;
@@ -326,6 +334,7 @@ static void
 make_engine(struct gateway *g)
 {
     static const struct engine_ops ops = {.on_sample = on_sample,
+                                          .on_made = on_made,
                                           .on_state = on_dev_state,
                                           .on_idle = on_no_device_left,
                                           .on_learned = on_learned,

@@ -3,6 +3,7 @@
 #include "model/point.h"
 
 #include <math.h>
+#include <string.h>
 #include <strings.h>
 
 /* Every int64 from 2^53 on is not exact as a double: integers without scale never pass through one. */
@@ -47,6 +48,8 @@ normalize_type(const struct tag *tag)
         return NX_TYPE_STRING;
     if (tag->data_type == NX_DT_BOOL)
         return NX_TYPE_BOOL;
+    if (tag->expr && tag->kind == TAG_POLLED) /* data_type is the one on the device */
+        return NX_TYPE_DOUBLE;
     if (tag->is_scaled || is_float(tag->data_type))
         return NX_TYPE_DOUBLE;
     return is_signed_int(tag->data_type) ? NX_TYPE_INT : NX_TYPE_UINT;
@@ -65,6 +68,11 @@ value_as_int(const struct nx_value *v, int64_t *out)
     case NX_TYPE_UINT:
         *out = (int64_t)v->u;
         return v->u <= INT64_MAX;
+    case NX_TYPE_DOUBLE:
+        if (!(fabs(v->d) < INT64_LIMIT) || v->d != rint(v->d))
+            return false;
+        *out = (int64_t)v->d;
+        return true;
     default:
         return false;
     }
@@ -93,17 +101,22 @@ hold_at(struct nx_value *v, double bound, uint16_t *quality)
         *quality = NX_Q_UNCERTAIN_RANGE;
 }
 
-static void
+static const char *
 clamp(const struct tag *tag, struct nx_value *v, uint16_t *quality)
 {
     double d;
 
     if ((!tag->has_clamp_min && !tag->has_clamp_max) || !value_as_double(v, &d))
-        return;
-    if (tag->has_clamp_min && d < tag->clamp_min)
+        return NULL;
+    if (tag->has_clamp_min && d < tag->clamp_min) {
         hold_at(v, tag->clamp_min, quality);
-    else if (tag->has_clamp_max && d > tag->clamp_max)
+        return "below clamp_min and held there";
+    }
+    if (tag->has_clamp_max && d > tag->clamp_max) {
         hold_at(v, tag->clamp_max, quality);
+        return "above clamp_max and held there";
+    }
+    return NULL;
 }
 
 static void
@@ -118,30 +131,59 @@ name_number(const struct tag *tag, struct nx_value *v)
         *v = nx_value_string(e->text, strlen(e->text));
 }
 
-/* The double next to d that has at most `digits` significant decimal digits. Powers of ten up to 10^22 are exact, so
- * the result is the one that its short decimal text reads back as. */
-static double
-round_digits(double d, int digits)
-{
-    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    double size = fabs(d);
-    int shift;
+/* --- tidy decimals --- */
 
-    if (size < 1e-6 || size >= 1e15)
-        return d;
-    shift = digits - 1 - (int)floor(log10(size));
+static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+/* floor(log10(size)) for 1e-6 <= size < 1e15; one too low now and then costs one digit and nothing else. */
+static int
+decimal_exponent(double size)
+{
+    static const double small[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1};
+    uint64_t bits;
+
+    memcpy(&bits, &size, sizeof bits);
+    int e = ((int)(bits >> 52) - 1023) * 1233 >> 12; /* log10(2) is 1233 / 4096 */
+    double next = e + 1 >= 0 ? powers[e + 1] : small[e + 7];
+    return size >= next ? e + 1 : e;
+}
+
+static bool
+is_tidy_range(double size)
+{
+    return size >= 1e-6 && size < 1e15;
+}
+
+/* The double next to d that has `shift` decimal places. Powers of ten up to 10^22 are exact, so the result is the one
+ * that its short decimal text reads back as. */
+static double
+round_places(double d, int shift)
+{
     if (shift > 22 || shift < -22)
         return d;
     return shift >= 0 ? rint(d * powers[shift]) / powers[shift] : rint(d / powers[-shift]) * powers[-shift];
+}
+
+static double
+round_digits(double d, int digits)
+{
+    double size = fabs(d);
+
+    return is_tidy_range(size) ? round_places(d, digits - 1 - decimal_exponent(size)) : d;
 }
 
 /* 21.3 of a 32-bit float is 21.299999237060547 as a double: people and JSON want the short one of the same float. */
 static double
 tidy_float(double d)
 {
+    double size = fabs(d);
+
+    if (!is_tidy_range(size))
+        return d;
+    int exponent = decimal_exponent(size);
     for (int digits = 6; digits <= 9; digits++) {
-        double r = round_digits(d, digits);
+        double r = round_places(d, digits - 1 - exponent);
         if ((float)r == (float)d)
             return r;
     }
@@ -149,45 +191,60 @@ tidy_float(double d)
 }
 
 static void
-tidy(const struct tag *tag, struct nx_value *v)
-{
-    if (v->type == NX_TYPE_DOUBLE && tag->data_type == NX_DT_FLOAT32)
-        v->d = tidy_float(v->d);
-}
-
-static void
 scale(const struct tag *tag, struct nx_value *v)
 {
+    bool is_short = v->type == NX_TYPE_DOUBLE && tag->data_type == NX_DT_FLOAT32;
     double d;
 
-    tidy(tag, v);
-    if (tag->is_scaled && is_number(tag->data_type) && value_as_double(v, &d))
-        *v = nx_value_double(round_digits(d * tag->scale_factor + tag->offset, 15));
+    if (is_short)
+        v->d = tidy_float(v->d);
+    if (!tag->is_scaled || !is_number(tag->data_type) || !value_as_double(v, &d))
+        return;
+    double scaled = line_forth(&tag->line, d), neat = is_short ? round_digits(scaled, 15) : scaled;
+    if (is_short && (float)line_back(&tag->line, neat) != (float)d) /* a large offset has eaten the digits */
+        neat = scaled;
+    *v = nx_value_double(neat);
 }
 
-void
-normalize(const struct tag *tag, struct nx_value *v, uint16_t *quality)
+const char *
+normalize_raw(const struct tag *tag, struct nx_value *v, uint16_t *quality)
 {
-
     if (nx_quality_is_bad(*quality) || v->type == NX_TYPE_NONE) {
         *v = nx_value_none();
-        if (!nx_quality_is_bad(*quality))
-            *quality = NX_Q_BAD;
-        return;
-    }
-    if (tag->enum_count > 0) {
-        name_number(tag, v);
-        if (v->type == NX_TYPE_STRING)
-            return;
+        if (nx_quality_is_bad(*quality))
+            return NULL;
+        *quality = NX_Q_BAD;
+        return "there is no value";
     }
     scale(tag, v);
-    if (v->type == NX_TYPE_DOUBLE && !isfinite(v->d)) {
-        *v = nx_value_none();
-        *quality = NX_Q_SENSOR_FAILURE;
-        return;
-    }
-    if (is_number(tag->data_type))
-        clamp(tag, v, quality);
+    if (v->type != NX_TYPE_DOUBLE || isfinite(v->d))
+        return NULL;
+    *v = nx_value_none();
+    *quality = NX_Q_SENSOR_FAILURE;
+    return "the device sent no finite number";
+}
+
+const char *
+normalize_finish(const struct tag *tag, struct nx_value *v, uint16_t *quality)
+{
+    const char *reason = is_number(tag->data_type) ? clamp(tag, v, quality) : NULL;
+
+    name_number(tag, v);
+    return reason;
+}
+
+const char *
+normalize(const struct tag *tag, struct nx_value *v, uint16_t *quality)
+{
+    const char *reason = normalize_raw(tag, v, quality);
+
+    return reason ? reason : normalize_finish(tag, v, quality);
+}
+
+double
+normalize_step(const struct tag *tag)
+{
+    return tag->is_scaled ? fabs(tag->line.p / tag->line.q) : 1;
 }
 
 /* --- back, for writes --- */
@@ -260,7 +317,7 @@ to_int(const struct tag *tag, const struct nx_value *v, struct nx_value *raw, st
         (void)value_as_double(v, &d);
         if (v->type == NX_TYPE_BOOL)
             d = v->b;
-        return int_from_double(tag, tag->is_scaled ? (d - tag->offset) / tag->scale_factor : d, raw, why);
+        return int_from_double(tag, tag->is_scaled ? line_back(&tag->line, d) : d, raw, why);
     }
     if (v->type == NX_TYPE_INT && v->i < 0) {
         if (v->i < r->min)
@@ -283,7 +340,9 @@ to_float(const struct tag *tag, const struct nx_value *v, struct nx_value *raw, 
     if (!value_as_double(v, &d))
         return nx_fail(why, NX_E_VALUE, "tag %s is a %s: send a number", tag->id, data_type_name(tag->data_type));
     if (tag->is_scaled)
-        d = (d - tag->offset) / tag->scale_factor;
+        d = line_back(&tag->line, d);
+    if (tag->is_scaled && tag->data_type == NX_DT_FLOAT32)
+        d = round_digits(d, 14); /* so that the float it came from is the nearest one again */
     if (!isfinite(d) || (tag->data_type == NX_DT_FLOAT32 && !isfinite((float)d)))
         return nx_fail(why, NX_E_RANGE, "tag %s: the value does not fit into %s", tag->id,
                        data_type_name(tag->data_type));
@@ -322,11 +381,6 @@ normalize_reverse(const struct tag *tag, const struct nx_value *value, struct nx
         enum nx_err err = enum_from_text(tag, value, &v, why);
         if (err != NX_OK)
             return err;
-        if (tag->data_type == NX_DT_BOOL)
-            return to_bool(tag, &v, raw, why);
-        struct tag unscaled = *tag; /* the names stand for raw numbers */
-        unscaled.is_scaled = false;
-        return is_float(tag->data_type) ? to_float(&unscaled, &v, raw, why) : to_int(&unscaled, &v, raw, why);
     }
     if (tag->data_type == NX_DT_BOOL)
         return to_bool(tag, &v, raw, why);

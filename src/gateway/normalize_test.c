@@ -1,5 +1,7 @@
 #include "gateway/normalize.h"
 
+#include "base/num.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,8 +44,9 @@ static const struct tag t_double = {.id = "t", .data_type = NX_DT_FLOAT64, .scal
 static const struct tag t_bool = {.id = "t", .data_type = NX_DT_BOOL, .scale_factor = 1};
 static const struct tag t_text = {.id = "t", .data_type = NX_DT_STRING, .scale_factor = 1};
 static const struct tag t_scaled = {
-    .id = "t", .data_type = NX_DT_INT16, .scale_factor = 0.1, .offset = -40, .is_scaled = true};
-static const struct tag t_tenth = {.id = "t", .data_type = NX_DT_UINT16, .scale_factor = 0.1, .is_scaled = true};
+    .id = "t", .data_type = NX_DT_INT16, .scale_factor = 0.1, .offset = -40, .line = {1, -400, 10}, .is_scaled = true};
+static const struct tag t_tenth = {
+    .id = "t", .data_type = NX_DT_UINT16, .scale_factor = 0.1, .line = {1, 0, 10}, .is_scaled = true};
 static const struct tag t_clamped = {.id = "t",
                                      .data_type = NX_DT_INT16,
                                      .scale_factor = 1,
@@ -188,11 +191,85 @@ there_and_back(void **state)
     }
 }
 
+/* Raw values come back from any scale and unit: all of 16 bits, samples of 32 and 64. */
+static void
+raw_comes_back_from_any_scale(void **state)
+{
+    static const enum nx_data_type types[] = {NX_DT_INT16, NX_DT_UINT16, NX_DT_INT32,  NX_DT_UINT32,
+                                              NX_DT_INT64, NX_DT_UINT64, NX_DT_FLOAT32};
+    uint64_t rng = 11;
+
+    (void)state;
+    for (unsigned round = 0; round < 200000; round++) {
+        double scale = (double)(1 + num_random(&rng) % 99999) / (double)(1 + num_random(&rng) % 999);
+        double offset = (double)(int64_t)(num_random(&rng) % 20001) - 10000;
+        struct tag tag = {.id = "t", .data_type = types[round % 7], .is_scaled = true};
+        struct nx_value raw, v, back;
+        uint16_t quality = NX_Q_GOOD;
+
+        tag.line = line_make(ratio_of_decimal(scale), ratio_of_decimal(offset));
+        int64_t n = (int64_t)num_random(&rng) >> (16 + round % 48);
+        float f = (float)((double)n / 1000);
+        raw = tag.data_type == NX_DT_INT16    ? nx_value_int((int16_t)n)
+              : tag.data_type == NX_DT_UINT16 ? nx_value_uint((uint16_t)n)
+              : tag.data_type == NX_DT_INT32  ? nx_value_int((int32_t)n)
+              : tag.data_type == NX_DT_UINT32 ? nx_value_uint((uint32_t)n)
+              : tag.data_type == NX_DT_INT64  ? nx_value_int(n)
+              : tag.data_type == NX_DT_UINT64 ? nx_value_uint((uint64_t)(n < 0 ? -n : n))
+                                              : nx_value_double((double)f);
+        v = raw;
+        normalize(&tag, &v, &quality);
+        assert_int_equal(normalize_reverse(&tag, &v, &back, NULL), NX_OK);
+        if (raw.type == NX_TYPE_DOUBLE && fabs((double)f) < fabs(offset / scale) * 1e-6)
+            continue; /* lost beside the offset: a double has 53 bits */
+        bool is_same = raw.type == NX_TYPE_DOUBLE ? (float)back.d == f : back.u == raw.u;
+        if (!is_same)
+            fail_msg("round %u: scale %.17g offset %g type %d", round, scale, offset, (int)tag.data_type);
+    }
+}
+
+/* Beyond the type is refused, whatever the scale: nothing wraps. */
+static void
+nothing_wraps(void **state)
+{
+    static const struct nx_value far[] = {D(1e19), D(-1e19), D(1e300), U(UINT64_MAX), I(INT64_MIN)};
+    struct tag tag = {.id = "t", .data_type = NX_DT_INT32, .is_scaled = true, .line = {1, 0, 10}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
+        struct nx_value raw;
+
+        tag.is_scaled = false;
+        assert_int_equal(normalize_reverse(&tag, &far[i], &raw, NULL), NX_E_RANGE);
+        tag.is_scaled = true;
+        assert_int_equal(normalize_reverse(&tag, &far[i], &raw, NULL), NX_E_RANGE);
+    }
+}
+
+/* 64-bit values beyond 2^53 lose low digits in a scaled double, never more. */
+static void
+large_numbers_stay_near(void **state)
+{
+    struct tag tag = {.id = "t", .data_type = NX_DT_UINT64, .is_scaled = true, .line = {1, 0, 10}};
+    struct nx_value v = nx_value_uint(UINT64_MAX - 5000), back;
+    uint16_t quality = NX_Q_GOOD;
+
+    (void)state;
+    normalize(&tag, &v, &quality);
+    assert_int_equal(normalize_reverse(&tag, &v, &back, NULL), NX_OK);
+    assert_true(back.u > UINT64_MAX - 5000 - 4096 && back.u <= UINT64_MAX);
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(raw_to_engineering), cmocka_unit_test(engineering_to_raw),
-                                       cmocka_unit_test(floats_are_tidy), cmocka_unit_test(there_and_back)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(raw_to_engineering),
+                                       cmocka_unit_test(engineering_to_raw),
+                                       cmocka_unit_test(floats_are_tidy),
+                                       cmocka_unit_test(there_and_back),
+                                       cmocka_unit_test(raw_comes_back_from_any_scale),
+                                       cmocka_unit_test(nothing_wraps),
+                                       cmocka_unit_test(large_numbers_stay_near)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

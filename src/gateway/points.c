@@ -1,6 +1,8 @@
 #include "gateway/points.h"
 
 #include "base/mem.h"
+#include "gateway/aggregate.h"
+#include "gateway/calc.h"
 #include "gateway/normalize.h"
 #include "model/batch.h"
 
@@ -8,6 +10,8 @@
 
 #define GAPS_MAX   16u
 #define RECORD_MAX (BATCH_MAX_BYTES)
+/* A tag message that left so much later than its value came says when. */
+#define LATE_US 1000000
 
 struct points {
     struct loop *loop;
@@ -26,6 +30,9 @@ struct points {
     struct loop_timer timer;
     struct batch_gap gaps[GAPS_MAX + 1]; /* not yet in the spool; one place for the gap being written */
     unsigned gap_count;
+    struct calc *calc;
+    struct aggregates *aggregates;
+    bool is_calculating;
     struct points_stats stats;
     struct log_ctx log;
     struct metric *published, *conflated, *dropped, *journaled;
@@ -80,10 +87,13 @@ on_published(void *arg, enum nx_err err)
 static enum nx_err
 publish_slot(struct points *ps, struct slot *slot)
 {
+    int64_t now_us = loop_wall_us(ps->loop);
     struct tagmsg msg = {.value = slot->value,
                          .quality = slot->quality,
                          .time_us = slot->time_us,
                          .source_us = slot->source_us,
+                         .gateway_us = slot->source_us > 0 ? slot->gateway_us : 0,
+                         .publish_us = now_us - slot->gateway_us >= LATE_US ? now_us : 0,
                          .unit = slot->series.unit,
                          .error = slice_str(slot->reason),
                          .has_seq = slot->has_seq,
@@ -231,8 +241,8 @@ settle_fresh(struct points *ps, bool has_seq, uint64_t seq)
     ps->fresh_count = 0;
 }
 
-void
-points_flush(struct points *ps)
+static void
+write_out(struct points *ps)
 {
     bool has_seq = false;
     uint64_t seq = 0;
@@ -249,6 +259,18 @@ points_flush(struct points *ps)
         settle_fresh(ps, has_seq, seq);
     }
     publish_dirty(ps);
+}
+
+/* What is calculated from the values of this flush leaves with it. */
+void
+points_flush(struct points *ps)
+{
+    if (!ps->is_calculating) {
+        ps->is_calculating = true;
+        calc_run(ps->calc);
+        ps->is_calculating = false;
+    }
+    write_out(ps);
 }
 
 static void
@@ -325,34 +347,107 @@ add_point(struct points *ps, struct slot *slot, int64_t now_us)
     struct point p = {.quality = slot->quality, .value = slot->value, .time_us = slot->time_us, .gateway_us = now_us};
 
     if (ps->bw && !batch_writer_add(ps->bw, slot->key, &slot->series, &p)) {
-        points_flush(ps);
+        write_out(ps);
         (void)batch_writer_add(ps->bw, slot->key, &slot->series, &p);
     }
     ps->fresh[ps->fresh_count++] = slot;
 }
 
+/* The value has passed the filter: it is the tag's newest from now on. */
+static void
+accept(struct points *ps, struct slot *slot, const struct sample *s, int64_t time_us, int64_t now_us)
+{
+    ps->stats.passed++;
+    if (ps->fresh_count == ps->conf.batch_size)
+        write_out(ps);
+    slot->quality = s->quality;
+    slot->time_us = time_us;
+    slot->source_us = s->source_us;
+    slot->gateway_us = now_us;
+    keep_value(slot, &s->value);
+    keep_reason(slot, nx_quality_is_good(s->quality) ? NULL : s->reason);
+    if (!slot->tag->is_silent)
+        add_point(ps, slot, now_us);
+    if (slot->watchers)
+        calc_touch(ps->calc, slot);
+    want_flush(ps);
+}
+
+/* Reads a raw sample of a driver into an engineering one. */
+static struct sample
+read_sample(struct points *ps, struct slot *slot, const struct sample *s)
+{
+    struct sample out = *s;
+    const char *why = normalize_raw(slot->tag, &out.value, &out.quality);
+
+    if (!why && slot->tag->expr && slot->tag->kind == TAG_POLLED)
+        why = calc_apply(ps->calc, slot, &out.value, &out.quality);
+    if (!why && !nx_quality_is_bad(out.quality))
+        why = normalize_finish(slot->tag, &out.value, &out.quality);
+    if (why)
+        out.reason = why;
+    return out;
+}
+
+static bool
+take_new(struct points *ps, struct slot *slot, const struct sample *raw)
+{
+    struct sample s = read_sample(ps, slot, raw);
+    int64_t now_us = loop_wall_us(ps->loop);
+
+    filter_see(&slot->filter, &raw->value, raw->quality);
+    if (slot->aggregate)
+        aggregate_take(slot, &s.value, s.quality, s.source_us > 0 ? s.source_us : now_us);
+    if (!filter_passes(&slot->filter, slot->tag, &s.value, s.quality, loop_now_ms(ps->loop)))
+        return false;
+    accept(ps, slot, &s, point_time(slot, s.source_us, now_us), now_us);
+    return true;
+}
+
 bool
 points_take(struct points *ps, struct slot *slot, const struct sample *s)
 {
-    struct nx_value v = s->value;
-    uint16_t quality = s->quality;
-    int64_t now_us = loop_wall_us(ps->loop);
+    const struct tag *tag = slot->tag;
 
     ps->stats.taken++;
-    normalize(slot->tag, &v, &quality);
-    if (!filter_passes(&slot->filter, slot->tag, &v, quality, loop_now_ms(ps->loop)))
+    if (!slot->aggregate && filter_is_repeat(&slot->filter, &s->value, s->quality) &&
+        (tag->max_silence_ms == 0 || loop_now_ms(ps->loop) - slot->filter.sent_ms < (uint64_t)tag->max_silence_ms))
         return false;
-    ps->stats.passed++;
-    if (ps->fresh_count == ps->conf.batch_size)
-        points_flush(ps);
-    slot->quality = quality;
-    slot->time_us = point_time(slot, s->source_us, now_us);
-    slot->source_us = s->source_us;
-    keep_value(slot, &v);
-    keep_reason(slot, nx_quality_is_bad(quality) ? s->reason : NULL);
-    add_point(ps, slot, now_us);
-    want_flush(ps);
-    return true;
+    return take_new(ps, slot, s);
+}
+
+static void
+on_result(void *arg, struct slot *slot, const struct sample *s)
+{
+    (void)points_take(arg, slot, s);
+}
+
+static void
+on_mark(void *arg)
+{
+    struct points *ps = arg;
+
+    if (!ps->is_calculating)
+        want_flush(ps);
+}
+
+/* Each window is news, also with the numbers of the one before; that nothing came is told once. */
+static void
+on_window(void *arg, struct slot *slot, const struct sample *s, int64_t at_us)
+{
+    struct points *ps = arg;
+    bool is_news = filter_passes(&slot->filter, slot->tag, &s->value, s->quality, loop_now_ms(ps->loop));
+
+    ps->stats.taken++;
+    if (is_news || !nx_quality_is_bad(s->quality))
+        accept(ps, slot, s, at_us, loop_wall_us(ps->loop));
+}
+
+void
+points_adopt(struct points *ps, struct nx_dev *dev)
+{
+    aggregates_add_device(ps->aggregates, dev);
+    calc_add_device(ps->calc, dev);
 }
 
 void
@@ -365,6 +460,8 @@ void
 points_forget(struct points *ps, struct nx_dev *dev)
 {
     points_flush(ps);
+    calc_remove_device(ps->calc, dev);
+    aggregates_remove_device(ps->aggregates, dev);
     struct slot *slot = ps->dirty_head;
     ps->dirty_head = ps->dirty_tail = NULL;
     ps->stats.unsent = 0;
@@ -421,6 +518,8 @@ points_new(struct loop *loop, const struct points_conf *conf, struct spool *sp, 
     ps->link = link;
     ps->out = *out;
     ps->log = (struct log_ctx){.module = "points"};
+    ps->calc = calc_new(&(struct calc_ops){.on_result = on_result, .on_mark = on_mark}, ps);
+    ps->aggregates = aggregates_new(loop, &(struct aggregates_ops){.on_window = on_window}, ps);
     if (sp)
         ps->bw = batch_writer_new();
     ps->fresh = mem_calloc(conf->batch_size, sizeof(struct slot *));
@@ -440,6 +539,8 @@ points_free(struct points **psp)
 
     if (!ps)
         return;
+    calc_free(&ps->calc);
+    aggregates_free(&ps->aggregates);
     loop_timer_stop(&ps->timer);
     if (ps->bw)
         batch_writer_free(&ps->bw);

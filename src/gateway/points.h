@@ -1,10 +1,12 @@
 /* points.h -- from readings to the spool and to the broker.
  *
- * Each reading is normalized and filtered; what passes goes into the batch of this turn. The batch is appended to the
- * spool, then it and the tag messages are published: at the end of the loop turn, or `flush_interval_ms` after the
- * flush before. When the broker is slower than the plant, the newest value of a tag replaces an unsent one (conflated).
- * Bounds: one batch in memory, one unsent tag message a tag. No allocation per point (texts and reasons: when they
- * change). One loop thread. */
+ * Each reading is normalized and filtered; what passes goes into the batch of this turn. A reading with the same raw
+ * value as the one before ends after one comparison. Calculated tags (calc.h) are evaluated once a flush, windows
+ * (aggregate.h) close in their time; both take the same way out. The batch is appended to the spool, then it and the
+ * tag messages are published: at the end of the loop turn, or `flush_interval_ms` after the flush before. When the
+ * broker is slower than the plant, the newest value of a tag replaces an unsent one (conflated). Bounds: one batch in
+ * memory, one unsent tag message a tag. No allocation per point (texts and reasons: when they change). One loop thread.
+ */
 #ifndef GATEWAY_POINTS_H
 #define GATEWAY_POINTS_H
 
@@ -37,7 +39,10 @@ struct points *points_new(struct loop *loop, const struct points_conf *conf, str
                           const struct outlet *out, struct metrics *metrics);
 void points_free(struct points **ps);
 
-/* Has it passed the filter? */
+/* The slots of the device exist, no value has come yet: its expressions and windows begin. Ends with
+ * points_forget(). */
+void points_adopt(struct points *ps, struct nx_dev *dev);
+/* One reading. true: it passed the filter, so the tag has changed (or was silent for too long). */
 bool points_take(struct points *ps, struct slot *slot, const struct sample *s);
 /* Appends what waits to the spool and publishes it. */
 void points_flush(struct points *ps);

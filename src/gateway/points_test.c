@@ -1,10 +1,11 @@
 /* points_test.c -- readings to spool and broker: journal first, conflation, failing disk. */
-#include "gateway/fake_driver.h"
 #include "gateway/fake_outlet.h"
+#include "gateway/fake_slots.h"
 #include "gateway/points.h"
 
 #include "model/batch.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,6 @@
 static struct {
     struct loop *loop;
     struct metrics *metrics;
-    struct engine engine;
     struct spool *sp;
     struct link *link;
     struct points *points;
@@ -26,28 +26,6 @@ static struct {
     char dir[64];
     uint64_t cap_bytes;
 } t;
-
-static bool
-no_sample(void *arg, struct slot *slot, const struct sample *s)
-{
-    (void)arg;
-    (void)slot;
-    (void)s;
-    return false;
-}
-
-static void
-no_state(void *arg, struct nx_dev *dev)
-{
-    (void)arg;
-    (void)dev;
-}
-
-static void
-no_idle(void *arg)
-{
-    (void)arg;
-}
 
 static void
 on_drop(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
@@ -59,13 +37,9 @@ on_drop(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err caus
 static void
 open_all(uint64_t reserve)
 {
-    static const struct engine_ops ops = {.on_sample = no_sample, .on_state = no_state, .on_idle = no_idle};
-    const struct engine_conf conf = {
-        .worker_count = 4, .max_retries = 3, .connects_per_second = 10, .backoff_min_ms = 1000, .backoff_max_ms = 9999};
     struct outlet out = fake_outlet_init(&t.broker);
     struct nx_note why = {0};
 
-    engine_init(&t.engine, t.loop, &conf, &ops, NULL, t.metrics, 1);
     struct spool_conf sc = {.dir = t.dir, .cap_bytes = t.cap_bytes, .disk_reserve_bytes = reserve};
     if (spool_open(&t.sp, t.loop, &sc, &(struct spool_ops){.on_drop = on_drop}, NULL, &why) != NX_OK)
         fail_msg("%s", why.text);
@@ -75,11 +49,12 @@ open_all(uint64_t reserve)
         t.loop,
         &(struct points_conf){.gateway = "g", .batch_size = 4, .flush_interval_ms = 5, .want_tags = true, .qos = 1},
         t.sp, t.link, &out, t.metrics);
-    struct device *d = fake_device("{'id':'d1','protocol':'fake','tags':["
-                                   "{'id':'a','address':'0','data_type':'int16','unit':'bar'},"
-                                   "{'id':'b','address':'1','data_type':'int16'},"
-                                   "{'id':'s','address':'2','data_type':'string'}]}");
-    t.dev = dev_start(&t.engine, &d);
+    t.dev = fake_slots_new("{'id':'d1','protocol':'fake','tags':["
+                           "{'id':'a','address':'0','data_type':'int16','unit':'bar'},"
+                           "{'id':'b','address':'1','data_type':'int16'},"
+                           "{'id':'s','address':'2','data_type':'string'}]}",
+                           0);
+    points_adopt(t.points, t.dev);
     link_online(t.link);
 }
 
@@ -103,13 +78,13 @@ teardown(void **state)
     char cmd[128];
 
     (void)state;
+    if (t.dev)
+        points_forget(t.points, t.dev);
     points_free(&t.points);
+    fake_slots_free(&t.dev);
     link_free(&t.link);
     spool_close(&t.sp);
-    engine_stop(&t.engine);
     loop_fake_turn(t.loop);
-    loop_fake_turn(t.loop);
-    engine_fini(&t.engine);
     fake_outlet_fini(&t.broker);
     loop_free(&t.loop);
     metrics_free(&t.metrics);
@@ -329,6 +304,119 @@ drop_by_a_gap_record_is_declared(void **state)
     assert_int_equal(declared, points_stats_of(t.points)->dropped);
 }
 
+/* --- calculated tags and windows on the same way --- */
+
+static struct nx_dev *
+adopt(const char *json)
+{
+    struct nx_dev *dev = fake_slots_new(json, 100);
+
+    points_adopt(t.points, dev);
+    return dev;
+}
+
+static void
+leave(struct nx_dev *dev)
+{
+    points_forget(t.points, dev);
+    fake_slots_free(&dev);
+}
+
+static bool
+take(struct nx_dev *dev, const char *id, struct nx_value v, uint16_t quality)
+{
+    return points_take(t.points, fake_slot(dev, id), &(struct sample){.value = v, .quality = quality});
+}
+
+static void
+calculated_tags_leave_with_what_they_read(void **state)
+{
+    struct arena a = {0};
+
+    (void)state;
+    open_all(0);
+    struct nx_dev *d =
+        adopt("{'id':'c','protocol':'fake','tags':[{'id':'f','address':'0','data_type':'uint16',"
+              "'scale_factor':0.1},{'id':'p','expression':'f * tag(`d1/a`)','unit':'kW','deadband':5}]}");
+    assert_true(take(d, "f", nx_value_uint(25), NX_Q_GOOD));
+    take_int(0, 4);
+    take_int(0, 8);
+    loop_fake_turn(t.loop);
+    assert_int_equal(fake_outlet_count(&t.broker, "uns/c/p"), 1);
+    assert_non_null(strstr(fake_outlet_last(&t.broker, "uns/c/p")->payload, "\"value\":20,"));
+    struct batch b = decode(&a, 0);
+    assert_int_equal(b.point_count, 4);
+    take_int(0, 9); /* 22.5: within the deadband of the result */
+    loop_fake_advance_ms(t.loop, 100);
+    assert_int_equal(fake_outlet_count(&t.broker, "uns/c/p"), 1);
+    leave(d);
+    arena_free(&a);
+}
+
+static void
+windows_are_sent_each_time_and_silent_tags_never(void **state)
+{
+    (void)state;
+    open_all(0);
+    struct nx_dev *d = adopt("{'id':'w','protocol':'fake','tags':[{'id':'a','address':'0','data_type':'int16',"
+                             "'aggregate':{'window':'10s','functions':['avg','count'],'raw':false}}]}");
+    for (int i = 0; i < 40; i++) {
+        (void)take(d, "a", nx_value_int(5), NX_Q_GOOD);
+        loop_fake_advance_ms(t.loop, 1000);
+    }
+    assert_int_equal(fake_outlet_count(&t.broker, "uns/w/a/avg"), 4);
+    assert_int_equal(fake_outlet_count(&t.broker, "uns/w/a/count"), 4);
+    assert_int_equal(fake_outlet_count(&t.broker, "uns/w/a"), 8);
+    assert_non_null(strstr(fake_outlet_last(&t.broker, "uns/w/a/count")->payload, "\"value\":10,"));
+    (void)take(d, "a", nx_value_none(), NX_Q_TIMEOUT);
+    loop_fake_advance_ms(t.loop, 50000); /* that nothing comes is told once */
+    assert_int_equal(fake_outlet_count(&t.broker, "uns/w/a/avg"), 5);
+    leave(d);
+}
+
+static void
+a_reading_says_whether_it_changed_the_tag(void **state)
+{
+    struct sample nan = {.value = nx_value_double(NAN), .quality = NX_Q_GOOD};
+
+    (void)state;
+    open_all(0);
+    struct nx_dev *d = adopt("{'id':'x','protocol':'fake','tags':[{'id':'a','address':'0','data_type':'int16',"
+                             "'deadband':2,'max_silence':'10s','unit':'degC','target_unit':'degF','clamp_max':212},"
+                             "{'id':'b','address':'0','data_type':'float32','expression':'value * 2'}]}");
+    assert_true(take(d, "a", nx_value_int(100), NX_Q_GOOD));
+    assert_true(fake_slot(d, "a")->value.d == 212);
+    assert_false(take(d, "a", nx_value_int(100), NX_Q_GOOD));
+    assert_false(take(d, "a", nx_value_int(99), NX_Q_GOOD));
+    assert_true(take(d, "a", nx_value_int(98), NX_Q_GOOD));
+    loop_fake_advance_ms(t.loop, 10000);
+    assert_true(take(d, "a", nx_value_int(98), NX_Q_GOOD));
+    assert_true(take(d, "a", nx_value_int(101), NX_Q_GOOD));
+    assert_string_equal(fake_slot(d, "a")->reason, "above clamp_max and held there");
+    assert_true(take(d, "b", nx_value_double(1.5), NX_Q_GOOD));
+    assert_true(fake_slot(d, "b")->value.d == 3);
+    assert_true(points_take(t.points, fake_slot(d, "b"), &nan));
+    assert_string_equal(fake_slot(d, "b")->reason, "the device sent no finite number");
+    leave(d);
+}
+
+static void
+times_of_device_gateway_and_publishing_are_told_apart(void **state)
+{
+    struct sample s = {.value = nx_value_int(1), .quality = NX_Q_GOOD, .source_us = 1699999999000000};
+
+    (void)state;
+    open_all(0);
+    t.broker.answer = NX_E_OFFLINE;
+    (void)points_take(t.points, &t.dev->slots[0], &s);
+    loop_fake_advance_ms(t.loop, 5000);
+    t.broker.answer = NX_OK;
+    points_ready(t.points);
+    assert_non_null(strstr(fake_outlet_last(&t.broker, "uns/d1/a")->payload,
+                           "\"timestamp\":1699999999000,\"unit\":\"bar\",\"source_timestamp\":1699999999000,"
+                           "\"gateway_timestamp\":1700000000000,\"publish_timestamp\":1700000005000"));
+}
+
 static void
 forgotten_devices_are_not_published(void **state)
 {
@@ -355,6 +443,10 @@ main(void)
         TEST(full_disk_counts_drops_and_publishes_without_number),
         TEST(drops_of_the_spool_leave_a_gap_record),
         TEST(drop_by_a_gap_record_is_declared),
+        TEST(calculated_tags_leave_with_what_they_read),
+        TEST(windows_are_sent_each_time_and_silent_tags_never),
+        TEST(a_reading_says_whether_it_changed_the_tag),
+        TEST(times_of_device_gateway_and_publishing_are_told_apart),
         TEST(forgotten_devices_are_not_published),
     };
 

@@ -1,7 +1,8 @@
 /* sched.c -- polls: when a read list is due, who may go first, and what becomes of the outcome.
  *
- * A slot whose device is still busy, or that finds no place in flight, is skipped and counted, never queued: a slow
- * device gets fewer polls, not older ones. Every other slot ends as one reading per tag: a value, or the reason why
+ * A slot whose device is still busy is skipped and counted, never queued: a slow device gets fewer polls, not older ones.
+ * One that finds no place in flight looks once more within a tenth of its interval (many are due at once when the loop was
+ * held up), then it is skipped too. Every other slot ends as one reading per tag: a value, or the reason why
  * there is none. */
 #include "base/mem.h"
 #include "base/num.h"
@@ -120,6 +121,36 @@ fail_poll(struct group *g)
 }
 
 static void
+begin_poll(struct group *g)
+{
+    g->poll_no++;
+    g->set_count = g->changed_count = 0;
+    g->attempt = 0;
+    start_poll(g);
+}
+
+static uint64_t
+second_look_ms(const struct group *g)
+{
+    return 1 + (uint64_t)(num_random_unit(&g->dev->engine->rng) * (double)g->interval_ms / 10);
+}
+
+static void
+on_second_look(struct loop_timer *t, void *arg)
+{
+    struct group *g = arg;
+    struct nx_dev *dev = g->dev;
+
+    (void)t;
+    if (!dev_is_ready(dev) || dev->engine->is_paused || !has_place(dev->engine, g->priority)) {
+        breaker_forget(&dev->breaker);
+        skip(g);
+    } else {
+        begin_poll(g);
+    }
+}
+
+static void
 on_slot(struct loop_timer *t, void *arg)
 {
     struct group *g = arg;
@@ -135,18 +166,14 @@ on_slot(struct loop_timer *t, void *arg)
         fail_poll(g);
         return;
     }
-    if (g->read.op.op || loop_timer_is_running(&g->retry) || !has_place(e, g->priority) || !has_tokens(dev)) {
+    if (g->read.op.op || loop_timer_is_running(&g->retry) || !has_tokens(dev))
         skip(g);
-        return;
-    }
-    if (!breaker_allows(&dev->breaker, loop_now_ms(e->loop))) {
+    else if (!breaker_allows(&dev->breaker, loop_now_ms(e->loop)))
         fail_poll(g);
-        return;
-    }
-    g->poll_no++;
-    g->set_count = g->changed_count = 0;
-    g->attempt = 0;
-    start_poll(g);
+    else if (has_place(e, g->priority))
+        begin_poll(g);
+    else
+        loop_timer_start(e->loop, &g->retry, second_look_ms(g), 0, on_second_look, g);
 }
 
 static void

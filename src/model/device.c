@@ -92,3 +92,15 @@ data_type_name(enum nx_data_type t)
 {
     return t < NX_DT_COUNT ? type_names[t].name : "unknown";
 }
+
+const char *
+tag_function_name(enum tag_function f)
+{
+    static const char *const words[] = {
+#define TAG_FUNCTION_WORD(name, word) word,
+        TAG_FUNCTIONS(TAG_FUNCTION_WORD)
+#undef TAG_FUNCTION_WORD
+    };
+
+    return f < TAG_FUNCTION_COUNT ? words[f] : "unknown";
+}

@@ -8,9 +8,12 @@
 
 #include "base/arena.h"
 #include "conf/conf.h"
+#include "model/expr.h"
+#include "model/ratio.h"
 #include "nexus/driver.h"
 
-enum deadband_type { DEADBAND_NONE, DEADBAND_ABSOLUTE, DEADBAND_PERCENT };
+/* DEADBAND_RANGE is made DEADBAND_ABSOLUTE when a tag is read. */
+enum deadband_type { DEADBAND_NONE, DEADBAND_ABSOLUTE, DEADBAND_PERCENT, DEADBAND_RANGE };
 enum access_mode { ACCESS_READ, ACCESS_WRITE, ACCESS_READWRITE };
 enum tag_priority { PRIORITY_TELEMETRY, PRIORITY_CONTROL, PRIORITY_SAFETY };
 
@@ -19,6 +22,18 @@ enum tag_kind {
     TAG_POLLED,
     TAG_AGGREGATE, /* one function over windows of another tag of the device */
     TAG_CALC,      /* an expression over other tags */
+};
+
+/* What a window of a tag is told as; "avg" becomes the tag `id.avg`. */
+#define TAG_FUNCTIONS(X)                                                                                               \
+    X(MIN, "min")                                                                                                      \
+    X(MAX, "max")                                                                                                      \
+    X(AVG, "avg") X(STDDEV, "stddev") X(COUNT, "count") X(FIRST, "first") X(LAST, "last") X(TIME_AVG, "time_avg")
+enum tag_function {
+#define TAG_FUNCTION_ENUM(name, word) TAG_##name,
+    TAG_FUNCTIONS(TAG_FUNCTION_ENUM)
+#undef TAG_FUNCTION_ENUM
+        TAG_FUNCTION_COUNT
 };
 
 struct tag_enum {
@@ -35,22 +50,30 @@ struct tag {
     enum nx_data_type data_type;
     uint32_t count;              /* register_count; 0: the type's own size */
     double scale_factor, offset; /* engineering = raw * scale_factor + offset; 1 and 0 by default */
-    bool is_scaled;
-    const char *unit;
+    bool is_scaled;              /* line is to be used: scale_factor and offset, then from unit to target_unit */
+    struct line line;            /* engineering = (raw * p + n) / q */
+    const char *unit;            /* of the engineering value */
     bool has_clamp_min, has_clamp_max;
     double clamp_min, clamp_max;
-    const struct tag_enum *enums; /* raw number -> text; enum_count 0: none */
+    const struct tag_enum *enums; /* number -> text, after all else; enum_count 0: none */
     unsigned enum_count;
     enum deadband_type deadband_type;
     double deadband;
     int64_t max_silence_ms;   /* a value is sent at least this often although it did not change; 0: never */
     int64_t poll_interval_ms; /* 0: the device's */
     int64_t adaptive_min_ms, adaptive_max_ms; /* bounds of adaptive polling; both 0: off */
+    int64_t min_interval_ms;                  /* changes are sent at most this often; 0: each */
     enum access_mode access_mode;
     enum tag_priority priority;
     const char *topic_suffix; /* the id by default */
     const char *topic;        /* complete UNS topic */
     bool is_enabled;
+    bool is_silent;               /* read, but only its aggregates and what is calculated from it are sent */
+    const struct expr_text *expr; /* of its own value (one reference, "value") or, TAG_CALC, over other tags; NULL */
+    int64_t window_ms;            /* of its aggregates, which follow it in the list, or TAG_AGGREGATE's; 0: none */
+    uint32_t source;              /* TAG_AGGREGATE: index of the tag that it tells about */
+    enum tag_function function;
+    const char *base_id;                /* the id as written: of `id.0`, `id.avg` it is `id` */
     const struct nx_settings *settings; /* of the driver's tag_params */
 };
 
@@ -82,6 +105,7 @@ struct device_options {
     const char *uns_root;                   /* "uns" */
     int64_t default_interval_ms;            /* polling.default_interval */
     const struct nx_driver *const *drivers; /* nx_drivers */
+    bool is_partial;                        /* only some tags of the device are there: an expression may name others */
 };
 
 /* Makes a device from one map. On failure *out is NULL and why names the place and the remedy. One reference. */
@@ -107,5 +131,6 @@ bool device_id_is_valid(const char *id);
 /* "float32" and its usual aliases (float, real, int16, short, word, ...); NX_DT_COUNT when unknown. */
 enum nx_data_type data_type_parse(const char *text);
 const char *data_type_name(enum nx_data_type t);
+const char *tag_function_name(enum tag_function f);
 
 #endif

@@ -117,10 +117,42 @@ put_tags(struct wbuf *w, const struct conf_node *list, const struct nx_driver *d
 }
 
 static void
+put_words(struct wbuf *w, const struct conf_node *list)
+{
+    wbuf_char(w, '[');
+    for (const struct conf_node *c = list->child; c; c = c->next) {
+        wbuf_json_string(w, slice_str(c->kind == CONF_SCALAR ? c->text : ""));
+        if (c->next)
+            wbuf_char(w, ',');
+    }
+    wbuf_char(w, ']');
+}
+
+/* The rows of a section below a tag or a connection; NULL: it is none. */
+static const struct conf_row *
+section_rows(const char *key)
+{
+    static const struct {
+        const char *key;
+        const struct conf_row *rows;
+    } sections[] = {{"breaker", device_breaker_rows},
+                    {"adaptive", device_adaptive_rows},
+                    {"aggregate", device_aggregate_rows},
+                    {"publish", device_publish_rows}};
+
+    for (size_t i = 0; i < MEM_COUNT(sections); i++) {
+        if (strcmp(sections[i].key, key) == 0)
+            return sections[i].rows;
+    }
+    return NULL;
+}
+
+static void
 put_node(struct wbuf *w, const struct conf_node *node, const struct shape *shape)
 {
     const struct shape connection = {device_connection_rows, shape->driver ? shape->driver->params : NULL, NULL};
-    const struct shape breaker = {device_breaker_rows, NULL, NULL};
+    const struct conf_row *rows = section_rows(node->key);
+    const struct shape section = {rows, NULL, NULL};
 
     if (node->kind == CONF_SCALAR)
         put_scalar(w, node->text, type_of(shape, node->key));
@@ -128,10 +160,10 @@ put_node(struct wbuf *w, const struct conf_node *node, const struct shape *shape
         put_tags(w, node, shape->driver);
     else if (strcmp(node->key, "enum") == 0)
         put_enum(w, node);
-    else if (strcmp(node->key, "breaker") == 0)
-        put_map(w, node, &breaker);
+    else if (node->kind == CONF_LIST)
+        put_words(w, node);
     else
-        put_map(w, node, &connection);
+        put_map(w, node, rows ? &section : &connection);
 }
 
 static int

@@ -185,7 +185,7 @@ read_device(const struct device_options *opt, const struct conf_node *node, stru
     if (topic_build(opt->uns_root, d->uns_prefix, "x", topic, sizeof topic, &inner) != NX_OK)
         return conf_fail(conf_get(node, "uns_prefix") ? conf_get(node, "uns_prefix") : node, why, "%s", inner.text);
     if ((err = device_read_connection(d, node, doc.connection, why)) != NX_OK ||
-        (err = device_read_tags(d, opt->uns_root, doc.tags, why)) != NX_OK)
+        (err = device_read_tags(d, opt, doc.tags, why)) != NX_OK)
         return err;
     d->json = device_to_json(&d->arena, node, d->driver);
     return NX_OK;

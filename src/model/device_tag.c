@@ -1,20 +1,34 @@
-/* device_tag.c -- the tags of a device. */
+/* device_tag.c -- the keys of one tag. */
 #include "base/mem.h"
 #include "base/num.h"
 #include "model/device_priv.h"
-#include "model/topic.h"
+#include "model/units.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* A tag as it is written. */
 struct tag_doc {
-    const char *id, *name, *description, *address, *data_type, *unit, *topic_suffix;
+    const char *id, *name, *description, *address, *data_type, *unit, *target_unit, *expression, *topic_suffix;
     double scale_factor, offset, clamp_min, clamp_max, deadband;
-    int64_t poll_interval_ms, max_silence_ms;
+    int64_t poll_interval_ms, max_silence_ms, array;
     int deadband_type, access_mode, priority;
     bool is_enabled;
-    const struct conf_node *enums, *later;
+    const struct conf_node *enums, *adaptive, *aggregate, *publish;
+};
+
+struct adaptive_doc {
+    int64_t min_ms, max_ms;
+};
+
+struct aggregate_doc {
+    int64_t window_ms;
+    const struct conf_node *functions;
+    bool raw;
+};
+
+struct publish_doc {
+    int64_t min_interval_ms;
 };
 
 #define ROW(name, kind, member, ...)                                                                                   \
@@ -28,17 +42,22 @@ const struct conf_row device_tag_rows[] = {
     ROW("name", CONF_STRING, name, .help = "name for people"),
     ROW("description", CONF_STRING, description, .help = "what it is"),
     ROW("address", CONF_STRING, address, .help = "address in the notation of the protocol"),
-    ROW("data_type", CONF_STRING, data_type, .is_required = true,
-        .help = "type on the device: bool, int16, float32, ..."),
+    ROW("array", CONF_INT, array, .min = 1, .max = DEVICE_TAGS_MAX,
+        .help = "so many elements, a tag each: id.0, id.1, ..."),
+    ROW("data_type", CONF_STRING, data_type, .help = "type on the device: bool, int16, float32, ..."),
     ROW("scale_factor", CONF_DOUBLE, scale_factor, .def = "1", .help = "value = raw * scale_factor + offset"),
     ROW("offset", CONF_DOUBLE, offset, .def = "0", .help = "value = raw * scale_factor + offset"),
-    ROW("unit", CONF_STRING, unit, .help = "engineering unit"),
+    ROW("unit", CONF_STRING, unit, .help = "engineering unit of the scaled value"),
+    ROW("target_unit", CONF_STRING, target_unit, .help = "unit that is sent; the value is converted from unit"),
+    ROW("expression", CONF_STRING, expression,
+        .help = "Lua over `value`, or without an address over other tags: flow * density"),
     ROW("clamp_min", CONF_DOUBLE, clamp_min, .help = "lower values are set to this and marked uncertain"),
     ROW("clamp_max", CONF_DOUBLE, clamp_max, .help = "higher values are set to this and marked uncertain"),
     ROW("enum", CONF_NODE, enums, .help = "text for each number"),
     ROW("deadband", CONF_DOUBLE, deadband, .def = "0", .max = 1e300, .help = "smaller changes are not sent"),
-    ROW("deadband_type", CONF_ENUM, deadband_type, .def = "absolute", .choices = "none|absolute|percent",
-        .help = "percent: of the last value sent"),
+    ROW("deadband_type", CONF_ENUM, deadband_type, .def = "absolute",
+        .choices = "none|absolute|percent|percent_of_range",
+        .help = "percent: of the last value sent; percent_of_range: of clamp_max - clamp_min"),
     ROW("max_silence", CONF_DURATION, max_silence_ms, .def = "0", .max = 30 * DAY_MS,
         .help = "a value is sent at least this often, although it did not change; 0: never"),
     ROW("poll_interval", CONF_DURATION, poll_interval_ms, .min = 10, .max = DAY_MS, .help = "default: the device's"),
@@ -48,10 +67,38 @@ const struct conf_row device_tag_rows[] = {
         .help = "what is served first"),
     ROW("topic_suffix", CONF_STRING, topic_suffix, .help = "topic below the uns_prefix; default: the id"),
     ROW("enabled", CONF_BOOL, is_enabled, .def = "true", .help = "false: neither read nor written"),
-    ROW("target_unit", CONF_NODE, later, .help = ""),
-    ROW("expression", CONF_NODE, later, .help = ""),
-    ROW("adaptive", CONF_NODE, later, .help = ""),
-    ROW("aggregate", CONF_NODE, later, .help = ""),
+    ROW("adaptive", CONF_NODE, adaptive,
+        .help = "polled faster while it changes: {min_interval: 200ms, max_interval: 10s}"),
+    ROW("aggregate", CONF_NODE, aggregate, .help = "windows of it: {window: 10s, functions: [min, max, avg]}"),
+    ROW("publish", CONF_NODE, publish, .help = "how often it is sent: {min_interval: 1s}"),
+    CONF_ROW_END,
+};
+
+#define PART(doc, name, kind, member, ...)                                                                             \
+    {                                                                                                                  \
+        .key = name, .type = kind, .offset = offsetof(struct doc, member), __VA_ARGS__                                 \
+    }
+
+const struct conf_row device_adaptive_rows[] = {
+    PART(adaptive_doc, "min_interval", CONF_DURATION, min_ms, .is_required = true, .min = 10, .max = DAY_MS,
+         .help = "while the value changes"),
+    PART(adaptive_doc, "max_interval", CONF_DURATION, max_ms, .is_required = true, .min = 10, .max = DAY_MS,
+         .help = "while it does not"),
+    CONF_ROW_END,
+};
+
+const struct conf_row device_aggregate_rows[] = {
+    PART(aggregate_doc, "window", CONF_DURATION, window_ms, .is_required = true, .min = 100, .max = DAY_MS,
+         .help = "length; windows begin at whole multiples of it"),
+    PART(aggregate_doc, "functions", CONF_NODE, functions, .is_required = true,
+         .help = "of min, max, avg, stddev, count, first, last, time_avg"),
+    PART(aggregate_doc, "raw", CONF_BOOL, raw, .def = "true", .help = "false: the tag itself is not sent"),
+    CONF_ROW_END,
+};
+
+const struct conf_row device_publish_rows[] = {
+    PART(publish_doc, "min_interval", CONF_DURATION, min_interval_ms, .def = "0", .max = DAY_MS,
+         .help = "changes are sent at most this often"),
     CONF_ROW_END,
 };
 
@@ -63,28 +110,12 @@ is_given(const struct conf_node *map, const char *key)
     return n && n->kind != CONF_NULL;
 }
 
-/* The place of a key, or of the map when it is absent. */
-static const struct conf_node *
-place_of(const struct conf_node *map, const char *key)
+const struct conf_node *
+device_place_of(const struct conf_node *map, const char *key)
 {
     const struct conf_node *n = conf_get(map, key);
 
     return n ? n : map;
-}
-
-/* A setting that has no effect must not look as if it had one. */
-static enum nx_err
-refuse_later(const struct conf_node *map, struct nx_note *why)
-{
-    static const char *const keys[] = {"target_unit", "expression", "adaptive", "aggregate"};
-
-    for (size_t i = 0; i < MEM_COUNT(keys); i++) {
-        const struct conf_node *n = conf_get(map, keys[i]);
-
-        if (n && n->kind != CONF_NULL)
-            return conf_fail(n, why, "'%s' is not available in this version: remove it", keys[i]);
-    }
-    return NX_OK;
 }
 
 /* --- enum --- */
@@ -130,13 +161,15 @@ read_type(const struct tag_doc *doc, const struct conf_node *map, struct tag *t,
 {
     const char *names[NX_DT_COUNT];
 
-    t->data_type = data_type_parse(doc->data_type);
+    if (!doc->data_type && doc->address)
+        return conf_fail(map, why, "'data_type' is missing: type on the device: bool, int16, float32, ...");
+    t->data_type = doc->data_type ? data_type_parse(doc->data_type) : NX_DT_FLOAT64;
     if (t->data_type != NX_DT_COUNT)
         return NX_OK;
     for (unsigned i = 0; i < NX_DT_COUNT; i++)
         names[i] = data_type_name((enum nx_data_type)i);
     const char *near = num_near_miss(doc->data_type, names, NX_DT_COUNT);
-    return conf_fail(place_of(map, "data_type"), why, "unknown data type '%s'. %s%s%s", doc->data_type,
+    return conf_fail(device_place_of(map, "data_type"), why, "unknown data type '%s'. %s%s%s", doc->data_type,
                      near ? "Did you mean '" : "Use bool, int8 to uint64, float32, float64 or string", near ? near : "",
                      near ? "'?" : "");
 }
@@ -147,32 +180,37 @@ check_numbers(const struct tag *t, const struct conf_node *map, struct nx_note *
     bool is_number = t->data_type != NX_DT_STRING && t->data_type != NX_DT_BOOL;
 
     if (t->scale_factor == 0)
-        return conf_fail(place_of(map, "scale_factor"), why, "a scale_factor of 0 makes every value 0");
+        return conf_fail(device_place_of(map, "scale_factor"), why, "a scale_factor of 0 makes every value 0");
     if (!is_number && t->is_scaled)
-        return conf_fail(place_of(map, "scale_factor"), why, "a %s cannot be scaled: remove scale_factor and offset",
-                         data_type_name(t->data_type));
+        return conf_fail(device_place_of(map, "scale_factor"), why,
+                         "a %s cannot be scaled: remove scale_factor and offset", data_type_name(t->data_type));
     if (!is_number && (t->has_clamp_min || t->has_clamp_max || t->deadband != 0))
         return conf_fail(map, why, "clamp_min, clamp_max and deadband are for numbers, not for a %s",
                          data_type_name(t->data_type));
     if (t->has_clamp_min && t->has_clamp_max && t->clamp_min > t->clamp_max)
-        return conf_fail(place_of(map, "clamp_min"), why, "clamp_min is above clamp_max");
-    if (t->deadband_type == DEADBAND_PERCENT && t->deadband > 100)
-        return conf_fail(place_of(map, "deadband"), why, "a deadband in percent is at most 100");
+        return conf_fail(device_place_of(map, "clamp_min"), why, "clamp_min is above clamp_max");
+    if (t->deadband_type != DEADBAND_NONE && t->deadband_type != DEADBAND_ABSOLUTE && t->deadband > 100)
+        return conf_fail(device_place_of(map, "deadband"), why, "a deadband in percent is at most 100");
+    if (t->deadband_type == DEADBAND_RANGE && !(t->has_clamp_min && t->has_clamp_max))
+        return conf_fail(device_place_of(map, "deadband_type"), why,
+                         "percent_of_range needs clamp_min and clamp_max: they are the range");
     if (t->enum_count && t->data_type == NX_DT_STRING)
-        return conf_fail(place_of(map, "enum"), why, "enum gives texts to numbers; this tag is a string already");
+        return conf_fail(device_place_of(map, "enum"), why,
+                         "enum gives texts to numbers; this tag is a string already");
     return NX_OK;
 }
 
 static void
 take_settings(const struct tag_doc *doc, const struct conf_node *map, struct tag *t)
 {
-    t->id = doc->id;
+    t->id = t->base_id = doc->id;
+    t->kind = !doc->address && doc->expression ? TAG_CALC : TAG_POLLED;
     t->name = doc->name ? doc->name : doc->id;
     t->description = doc->description ? doc->description : "";
     t->scale_factor = doc->scale_factor;
     t->offset = doc->offset;
     t->is_scaled = doc->scale_factor != 1 || doc->offset != 0;
-    t->unit = doc->unit ? doc->unit : "";
+    t->unit = doc->target_unit ? doc->target_unit : doc->unit ? doc->unit : "";
     t->has_clamp_min = is_given(map, "clamp_min");
     t->has_clamp_max = is_given(map, "clamp_max");
     t->clamp_min = doc->clamp_min;
@@ -186,6 +224,135 @@ take_settings(const struct tag_doc *doc, const struct conf_node *map, struct tag
     t->topic_suffix = doc->topic_suffix ? doc->topic_suffix : doc->id;
     t->is_enabled = doc->is_enabled;
 }
+
+/* scale_factor, offset and the conversion of the unit are one line: one multiplication a value. */
+static enum nx_err
+read_line(const struct tag_doc *doc, const struct conf_node *map, struct tag *t, struct nx_note *why)
+{
+    struct ratio slope = ratio_of(1, 1), shift = ratio_of(0, 1);
+    struct nx_note inner = {0};
+
+    if (doc->target_unit && !doc->unit)
+        return conf_fail(device_place_of(map, "target_unit"), why,
+                         "target_unit needs unit: the one that the scaled value is in");
+    if (doc->target_unit && unit_convert(doc->unit, doc->target_unit, &slope, &shift, &inner) != NX_OK)
+        return conf_fail(device_place_of(map, "target_unit"), why, "%s", inner.text);
+    struct ratio offset = ratio_mul(ratio_of_decimal(doc->offset), slope);
+    t->line = line_make(ratio_mul(ratio_of_decimal(doc->scale_factor), slope), ratio_add(offset, shift));
+    t->is_scaled = !line_is_identity(&t->line) || doc->scale_factor != 1 || doc->offset != 0;
+    return NX_OK;
+}
+
+/* A tag without an address has no raw value that could be scaled, polled or written. */
+static enum nx_err
+check_kind(const struct tag_doc *doc, const struct conf_node *map, const struct tag *t, struct nx_note *why)
+{
+    static const char *const polled[] = {"scale_factor", "offset", "target_unit", "array", "adaptive", "poll_interval"};
+
+    if (doc->expression && t->access_mode != ACCESS_READ)
+        return conf_fail(device_place_of(map, "access_mode"), why,
+                         "a tag with an expression cannot be written: nobody knows the way back. Remove access_mode");
+    for (size_t i = 0; t->kind == TAG_CALC && i < MEM_COUNT(polled); i++) {
+        if (is_given(map, polled[i]))
+            return conf_fail(conf_get(map, polled[i]), why,
+                             "'%s' is for tags with an address: remove it, or put it into the expression", polled[i]);
+    }
+    return NX_OK;
+}
+
+/* --- sections --- */
+
+static enum nx_err
+read_section(struct arena *a, const struct conf_node *node, const struct conf_row *rows, const char *sample, void *doc,
+             struct nx_note *why)
+{
+    if (node->kind != CONF_MAP)
+        return conf_fail(node, why, "write %s", sample);
+    return conf_fill(a, rows, node, doc, why);
+}
+
+static bool
+is_section(const struct conf_node *node)
+{
+    return node && node->kind != CONF_NULL;
+}
+
+static enum nx_err
+read_adaptive(struct arena *a, const struct conf_node *node, struct tag *t, struct nx_note *why)
+{
+    struct adaptive_doc doc = {0};
+    enum nx_err err;
+
+    if (!is_section(node))
+        return NX_OK;
+    if ((err = read_section(a, node, device_adaptive_rows, "{min_interval: 200ms, max_interval: 10s}", &doc, why)) !=
+        NX_OK)
+        return err;
+    if (doc.min_ms >= doc.max_ms)
+        return conf_fail(node, why, "min_interval must be shorter than max_interval");
+    t->adaptive_min_ms = doc.min_ms;
+    t->adaptive_max_ms = doc.max_ms;
+    return NX_OK;
+}
+
+static enum nx_err
+add_function(const struct conf_node *node, unsigned *functions, struct nx_note *why)
+{
+    const char *names[TAG_FUNCTION_COUNT];
+
+    for (unsigned f = 0; f < TAG_FUNCTION_COUNT; f++) {
+        names[f] = tag_function_name((enum tag_function)f);
+        if (node->kind == CONF_SCALAR && strcmp(node->text, names[f]) == 0) {
+            *functions |= 1u << f;
+            return NX_OK;
+        }
+    }
+    const char *near = node->kind == CONF_SCALAR ? num_near_miss(node->text, names, TAG_FUNCTION_COUNT) : NULL;
+    return conf_fail(node, why, "%s%s%s",
+                     near ? "unknown function. Did you mean '" : "write functions of: min, max, avg, ",
+                     near ? near : "stddev, count, first, last, time_avg", near ? "'?" : "");
+}
+
+static enum nx_err
+read_aggregate(struct arena *a, const struct conf_node *node, struct tag_draft *draft, struct nx_note *why)
+{
+    struct aggregate_doc doc = {0};
+    enum nx_err err;
+
+    if (!is_section(node))
+        return NX_OK;
+    if ((err = read_section(a, node, device_aggregate_rows, "{window: 10s, functions: [min, max, avg]}", &doc, why)) !=
+        NX_OK)
+        return err;
+    if (draft->tag.data_type == NX_DT_STRING || draft->tag.enum_count > 0)
+        return conf_fail(node, why, "texts have no minimum and no average: remove aggregate");
+    if (!doc.functions)
+        return conf_fail(node, why, "'functions' is missing: name at least one, such as avg");
+    if (doc.functions->kind == CONF_SCALAR)
+        err = add_function(doc.functions, &draft->functions, why);
+    for (const struct conf_node *c = doc.functions->child; c && err == NX_OK; c = c->next)
+        err = add_function(c, &draft->functions, why);
+    if (err == NX_OK && draft->functions == 0)
+        err = conf_fail(doc.functions, why, "name at least one function, such as avg");
+    draft->tag.window_ms = doc.window_ms;
+    draft->tag.is_silent = !doc.raw;
+    return err;
+}
+
+static enum nx_err
+read_publish(struct arena *a, const struct conf_node *node, struct tag *t, struct nx_note *why)
+{
+    struct publish_doc doc = {0};
+    enum nx_err err;
+
+    if (!is_section(node))
+        return NX_OK;
+    if ((err = read_section(a, node, device_publish_rows, "{min_interval: 1s}", &doc, why)) == NX_OK)
+        t->min_interval_ms = doc.min_interval_ms;
+    return err;
+}
+
+/* --- all of it --- */
 
 /* The address, also under the names that documents of one protocol use for it. */
 static const char *
@@ -203,146 +370,55 @@ address_of(const struct tag_doc *doc, const struct conf_node *map)
 }
 
 static enum nx_err
-read_address(struct device *d, const char *address, const struct conf_node *map, struct tag *t, struct nx_note *why)
-{
-    const struct conf_node *count = conf_get(map, "register_count");
-    uint64_t n = 0;
-    struct nx_addr_info info = {0};
-    struct nx_note inner = {0};
-
-    if (!address)
-        return conf_fail(map, why, "'address' is missing: the place of the value on the device");
-    if (count && count->kind == CONF_SCALAR && num_u64(slice_str(count->text), &n) && n <= UINT32_MAX)
-        t->count = (uint32_t)n;
-    void *addr = arena_alloc(&d->arena, d->driver->addr_size);
-    struct nx_addr_spec spec = {.address = address,
-                                .data_type = t->data_type,
-                                .count = t->count,
-                                .settings = t->settings};
-    if (d->driver->addr_parse(&spec, addr, &info, &inner) != NX_OK)
-        return conf_fail(place_of(map, "address"), why, "%s", inner.text);
-    t->address = arena_strdup(&d->arena, address);
-    t->canonical = arena_strdup(&d->arena, info.canonical);
-    t->addr = addr;
-    return NX_OK;
-}
-
-static enum nx_err
-read_topic(struct device *d, const char *uns_root, const struct conf_node *map, struct tag *t, struct nx_note *why)
-{
-    char topic[TOPIC_MAX + 1];
-    struct nx_note inner = {0};
-
-    if (topic_build(uns_root, d->uns_prefix, t->topic_suffix, topic, sizeof topic, &inner) != NX_OK)
-        return conf_fail(place_of(map, "topic_suffix"), why, "%s", inner.text);
-    t->topic = arena_strdup(&d->arena, topic);
-    return NX_OK;
-}
-
-/* scratch holds what is needed only while reading: a plant has 100,000 tags. */
-static enum nx_err
-read_tag(struct device *d, const char *uns_root, const struct conf_node *map, struct tag *t, struct arena *scratch,
-         struct nx_note *why)
+read_keys(struct device *d, const struct conf_node *map, struct arena *scratch, struct tag_doc *doc, struct tag *t,
+          struct nx_note *why)
 {
     static const struct nx_param no_params[] = {{.key = NULL}};
     const struct nx_param *params = d->driver->tag_params ? d->driver->tag_params : no_params;
-    struct tag_doc doc = {0};
     struct nx_settings *settings;
     struct conf_node *own;
     enum nx_err err;
 
     if ((err = device_split(scratch, map, device_tag_rows, params, &own, why)) != NX_OK ||
-        (err = refuse_later(map, why)) != NX_OK ||
-        (err = conf_fill(&d->arena, device_tag_rows, own, &doc, why)) != NX_OK ||
+        (err = conf_fill(&d->arena, device_tag_rows, own, doc, why)) != NX_OK ||
         (err = conf_settings(&d->arena, params, map, device_known_keys(scratch, device_tag_rows), &settings, why)) !=
             NX_OK)
         return err;
-    if (!device_id_is_valid(doc.id))
-        return conf_fail(place_of(map, "id"), why, "'%s' is not an id: use 1 to 64 letters, digits, '_', '-', '.'",
-                         doc.id);
-    take_settings(&doc, map, t);
     t->settings = settings;
-    if ((err = read_type(&doc, map, t, why)) != NX_OK)
-        return err;
-    if (doc.enums && doc.enums->kind != CONF_NULL && (err = read_enum(&d->arena, doc.enums, t, why)) != NX_OK)
-        return err;
-    if ((err = check_numbers(t, map, why)) != NX_OK || (err = read_topic(d, uns_root, map, t, why)) != NX_OK)
-        return err;
-    return read_address(d, address_of(&doc, map), map, t, why);
-}
-
-/* --- the list --- */
-
-static int
-by_id(const void *a, const void *b, void *arg)
-{
-    const struct tag *tags = arg;
-
-    return strcmp(tags[*(const uint32_t *)a].id, tags[*(const uint32_t *)b].id);
-}
-
-static int
-by_topic(const void *a, const void *b, void *arg)
-{
-    const struct tag *tags = arg;
-
-    return strcmp(tags[*(const uint32_t *)a].topic, tags[*(const uint32_t *)b].topic);
-}
-
-static const struct conf_node *
-nth(const struct conf_node *list, uint32_t i)
-{
-    const struct conf_node *c = list->child;
-
-    while (i-- && c)
-        c = c->next;
-    return c;
-}
-
-/* Two tags with one id or one topic could not be told apart downstream. */
-static enum nx_err
-check_twins(const struct device *d, const struct conf_node *list, uint32_t *order, struct nx_note *why)
-{
-    static int (*const orders[])(const void *, const void *, void *) = {by_topic, by_id};
-    static const char *const what[] = {"topic", "id"};
-
-    for (size_t k = 0; k < 2; k++) {
-        qsort_r(order, d->tag_count, sizeof *order, orders[k], (void *)(uintptr_t)d->tags);
-        for (unsigned i = 1; i < d->tag_count; i++) {
-            uint32_t first = order[i - 1] < order[i] ? order[i - 1] : order[i];
-
-            if (orders[k](&order[i - 1], &order[i], (void *)(uintptr_t)d->tags) != 0)
-                continue;
-            return conf_fail(nth(list, order[i - 1] ^ order[i] ^ first), why,
-                             "tags '%s' and '%s' have the same %s '%s'", d->tags[first].id,
-                             d->tags[order[i - 1] ^ order[i] ^ first].id, what[k],
-                             k ? d->tags[first].id : d->tags[first].topic);
-        }
-    }
+    if (!device_id_is_valid(doc->id))
+        return conf_fail(device_place_of(map, "id"), why,
+                         "'%s' is not an id: use 1 to 64 letters, digits, '_', '-', '.'", doc->id);
+    doc->address = address_of(doc, map);
+    if (!doc->address && !doc->expression)
+        return conf_fail(map, why, "'address' is missing: the place of the value on the device");
     return NX_OK;
 }
 
 enum nx_err
-device_read_tags(struct device *d, const char *uns_root, const struct conf_node *list, struct nx_note *why)
+device_read_tag(struct device *d, const struct conf_node *map, struct arena *scratch, struct tag_draft *out,
+                struct nx_note *why)
 {
-    struct arena scratch = {0};
-    enum nx_err err = NX_OK;
+    struct tag_doc doc = {0};
+    struct tag *t = &out->tag;
+    enum nx_err err;
 
-    if (!list || list->kind == CONF_NULL)
-        return NX_OK;
-    if (list->kind != CONF_LIST)
-        return conf_fail(list, why, "a list of tags is expected here");
-    if (list->count > DEVICE_TAGS_MAX)
-        return conf_fail(list, why, "%u tags; a device has at most %u", list->count, DEVICE_TAGS_MAX);
-    struct tag *tags = arena_alloc(&d->arena, list->count * sizeof *tags);
-    uint32_t *order = arena_alloc(&d->arena, list->count * sizeof *order);
-    for (const struct conf_node *c = list->child; c && err == NX_OK; c = c->next) {
-        order[d->tag_count] = d->tag_count;
-        err = read_tag(d, uns_root, c, &tags[d->tag_count++], &scratch, why);
-        arena_reset(&scratch);
+    *out = (struct tag_draft){.functions = 0};
+    if ((err = read_keys(d, map, scratch, &doc, t, why)) != NX_OK)
+        return err;
+    take_settings(&doc, map, t);
+    if ((err = read_type(&doc, map, t, why)) != NX_OK ||
+        (is_section(doc.enums) && (err = read_enum(&d->arena, doc.enums, t, why)) != NX_OK) ||
+        (err = check_kind(&doc, map, t, why)) != NX_OK || (err = read_line(&doc, map, t, why)) != NX_OK ||
+        (err = check_numbers(t, map, why)) != NX_OK || (err = read_adaptive(scratch, doc.adaptive, t, why)) != NX_OK ||
+        (err = read_aggregate(scratch, doc.aggregate, out, why)) != NX_OK ||
+        (err = read_publish(scratch, doc.publish, t, why)) != NX_OK)
+        return err;
+    if (t->deadband_type == DEADBAND_RANGE) {
+        t->deadband *= (t->clamp_max - t->clamp_min) / 100;
+        t->deadband_type = DEADBAND_ABSOLUTE;
     }
-    arena_free(&scratch);
-    d->tags = tags;
-    d->tags_by_id = order;
-    return err == NX_OK && d->tag_count ? check_twins(d, list, order, why) : err;
+    out->address = doc.address;
+    out->expression = doc.expression;
+    out->elements = (uint32_t)doc.array;
+    return NX_OK;
 }

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -13,11 +14,15 @@
 static enum nx_err
 parse(const struct nx_addr_spec *spec, void *addr, struct nx_addr_info *info, struct nx_note *why)
 {
+    size_t digits = strcspn(spec->address, "[");
     uint64_t n;
 
-    if (!num_u64(slice_str(spec->address), &n))
+    if (!num_u64(slice(spec->address, digits), &n))
         return nx_fail(why, NX_E_CONFIG, "address '%s' is not a number", spec->address);
+    n += spec->element;
     *(uint64_t *)addr = n;
+    if (spec->address[digits])
+        info->elements = (uint32_t)strtoul(spec->address + digits + 1, NULL, 10);
     (void)snprintf(info->canonical, sizeof info->canonical, "holding:%u/%u", (unsigned)n, (unsigned)spec->count);
     return NX_OK;
 }
@@ -39,7 +44,7 @@ static const struct nx_driver driver = {.name = "modbus-tcp",
                                         .addr_size = sizeof(uint64_t),
                                         .addr_parse = parse};
 static const struct nx_driver *const drivers[] = {&driver, NULL};
-static const struct device_options options = {"uns", 1000, drivers};
+static const struct device_options options = {"uns", 1000, drivers, false};
 
 static struct arena arena;
 
@@ -118,6 +123,98 @@ a_full_device(void **state)
 }
 
 static void
+arrays_and_windows_become_tags(void **state)
+{
+    struct nx_note why = {0};
+    struct device *d = read_yaml(HEAD "tags:\n"
+                                      "- {id: z, address: \"5[3]\", data_type: int, unit: bar, topic_suffix: q/z}\n"
+                                      "- {id: y, address: 9, data_type: int, array: 2, access_mode: readwrite,\n"
+                                      "   aggregate: {window: 10s, functions: [count, avg], raw: false}}\n",
+                                 &why);
+    const struct tag *t;
+
+    (void)state;
+    assert_string_equal(why.text, "");
+    assert_int_equal(d->tag_count, 3 + 2 * 3);
+    assert_null(device_tag(d, "z"));
+    t = device_tag(d, "z.2");
+    assert_int_equal(*(const uint64_t *)t->addr, 7);
+    assert_string_equal(t->topic, "uns/plc-1/q/z/2");
+    assert_string_equal(t->base_id, "z");
+    t = device_tag(d, "y.1");
+    assert_true(t->is_silent && t->access_mode == ACCESS_READWRITE && t->window_ms == 10000);
+    t = device_tag(d, "y.1.avg");
+    assert_int_equal(t->kind, TAG_AGGREGATE);
+    assert_string_equal(d->tags[t->source].id, "y.1");
+    assert_string_equal(t->topic, "uns/plc-1/y/1/avg");
+    assert_int_equal(device_tag(d, "y.0.count")->data_type, NX_DT_UINT64);
+    device_unref(&d);
+}
+
+static void
+units_fold_into_the_scale(void **state)
+{
+    struct nx_note why = {0};
+    struct device *d = read_yaml(HEAD "tags:\n"
+                                      "- {id: a, address: 1, data_type: int, unit: degC, target_unit: °F}\n"
+                                      "- {id: b, address: 1, data_type: int, scale_factor: 0.1, offset: -40}\n"
+                                      "- {id: c, address: 1, data_type: int, unit: m, target_unit: m}\n"
+                                      "- {id: r, address: 1, data_type: int, deadband: 1, deadband_type: "
+                                      "percent_of_range, clamp_min: -50, clamp_max: 150}\n",
+                                 &why);
+
+    (void)state;
+    assert_string_equal(why.text, "");
+    const struct tag *a = device_tag(d, "a"), *b = device_tag(d, "b"), *r = device_tag(d, "r");
+    assert_true(a->is_scaled && line_forth(&a->line, 100) == 212 && line_back(&a->line, 212) == 100);
+    assert_string_equal(a->unit, "°F");
+    assert_true(b->is_scaled && line_forth(&b->line, 615) == 21.5);
+    assert_false(device_tag(d, "c")->is_scaled);
+    assert_true(r->deadband_type == DEADBAND_ABSOLUTE && r->deadband == 2);
+    device_unref(&d);
+}
+
+static void
+expressions_know_their_tags(void **state)
+{
+    struct nx_note why = {0};
+    struct device *d =
+        read_yaml(HEAD
+                  "tags:\n"
+                  "- {id: power, expression: 'flow * tag(\"other/delta\") * tag(\"plc-1/k-1\")', unit: kW}\n"
+                  "- {id: flow, address: 1, data_type: int, expression: value / 3, adaptive: {min_interval: 100ms, "
+                  "max_interval: 10s}, publish: {min_interval: 1s}}\n"
+                  "- {id: k-1, expression: flow + 1, data_type: int32}\n",
+                  &why);
+
+    (void)state;
+    assert_string_equal(why.text, "");
+    const struct tag *power = device_tag(d, "power"), *flow = device_tag(d, "flow");
+    assert_true(power->kind == TAG_CALC && power->data_type == NX_DT_FLOAT64 && !power->addr);
+    assert_int_equal(power->expr->ref_count, 3);
+    assert_string_equal(power->expr->refs[1].device, "other");
+    assert_null(power->expr->refs[2].device);
+    assert_true(flow->kind == TAG_POLLED && flow->expr->ref_count == 1);
+    assert_true(flow->adaptive_min_ms == 100 && flow->adaptive_max_ms == 10000 && flow->min_interval_ms == 1000);
+    assert_int_equal(device_tag(d, "k-1")->data_type, NX_DT_INT32);
+    assert_non_null(strstr(d->json, "\"adaptive\":{\"max_interval\":\"10s\",\"min_interval\":\"100ms\"}"));
+    json_t *json = json_loads(d->json, 0, NULL);
+    struct device *again;
+    assert_int_equal(device_read(&options, conf_from_json(&arena, json, "store"), &again, &why), NX_OK);
+    assert_true(device_eq(d, again));
+    json_decref(json);
+    device_unref(&again);
+    device_unref(&d);
+    /* One tag of a device may name others that are not at hand. */
+    const struct device_options partial = {"uns", 1000, drivers, true};
+    struct conf_node *root;
+    assert_int_equal(conf_parse_yaml(&arena, slice_str(HEAD "tags: [{id: p, expression: a * 2}]\n"), "d", &root, &why),
+                     NX_OK);
+    assert_int_equal(device_read(&partial, root, &d, &why), NX_OK);
+    device_unref(&d);
+}
+
+static void
 defaults_of_a_small_device(void **state)
 {
     struct nx_note why = {0};
@@ -170,8 +267,47 @@ every_mistake_names_place_and_remedy(void **state)
         {HEAD "tags:\n- {id: t, address: 1, data_type: flaot32}\n", "Did you mean 'float32'", "tags[0].data_type"},
         {HEAD "tags:\n- {id: t, address: 1, data_type: int, deadbnd: 1}\n", "Did you mean 'deadband'", "tags[0]"},
         {HEAD "tags:\n- {id: t, address: 1, data_type: int, byte_ordr: 1}\n", "Did you mean 'byte_order'", "tags[0]"},
-        {HEAD "tags:\n- {id: t, address: 1, data_type: int, expression: x}\n", "not available", "tags[0].expression"},
-        {HEAD "tags:\n- {id: t, address: 1, data_type: int, adaptive: true}\n", "not available", "adaptive"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, expression: x}\n", "sees `value` alone",
+         "tags[0].expression"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, expression: 2}\n", "formula of `value`", "expression"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, expression: value +}\n", "near <eof>", "expression"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, expression: value, access_mode: write}\n", "way back",
+         "access"},
+        {HEAD "tags:\n- {id: t, expression: flow * 2}\n- {id: flwo, address: 1, data_type: int}\n",
+         "Did you mean 'flwo'", "tags[0].expression"},
+        {HEAD "tags:\n- {id: a, expression: b + 1}\n- {id: b, expression: c}\n- {id: c, expression: b}\n",
+         "b -> c -> b need each other", "tags[1].expression"},
+        {HEAD "tags:\n- {id: a, expression: a}\n", "a -> a", "tags[0].expression"},
+        {HEAD "tags:\n- {id: a, expression: 'tag(\"plc-1/x\")'}\n", "no tag 'x'", "tags[0].expression"},
+        {HEAD "tags:\n- {id: a, expression: 1, scale_factor: 2}\n", "put it into the expression", "scale_factor"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, adaptive: true}\n", "write {min_interval", "adaptive"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, adaptive: {min_interval: 2s, max_interval: 1s}}\n",
+         "shorter than", "adaptive"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, aggregate: {window: 1s, functions: [stdev]}}\n",
+         "Did you mean 'stddev'", "aggregate.functions"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, aggregate: {functions: avg}}\n", "window", "aggregate"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, aggregate: {window: 1s, functions: }}\n", "functions",
+         "aggregate"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, aggregate: {window: 1s, functions: []}}\n", "at least one",
+         "aggregate"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: string, aggregate: {window: 1s, functions: avg}}\n",
+         "texts have", "aggregate"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, target_unit: bar}\n", "needs unit", "target_unit"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, unit: bar, target_unit: m}\n", "cannot be converted",
+         "tags[0].target_unit"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, unit: bra, target_unit: kPa}\n", "Did you mean 'bar",
+         "tags[0].target_unit"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, array: 100001}\n", "outside", "array"},
+        {HEAD
+         "tags:\n- {id: t, address: 1, data_type: int, array: 60000}\n- {id: u, address: 1, data_type: int, array: "
+         "60000}\n",
+         "more than 100000", "tags[1]"},
+        {HEAD "tags:\n- {id: t, address: \"5[3]\", data_type: int, array: 2}\n", "remove one", "tags[0].array"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, array: 2}\n- {id: t.1, address: 1, data_type: int}\n",
+         "same id 't.1'", "tags[1]"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, deadband: 1, deadband_type: percent_of_range}\n",
+         "they are the range", "deadband_type"},
+        {HEAD "tags:\n- {id: t, address: 1, data_type: int, publish: 1s}\n", "write {min_interval", "publish"},
         {HEAD "tags:\n- {id: t, address: 1, data_type: int, scale_factor: 0}\n", "every value 0", "scale_factor"},
         {HEAD "tags:\n- {id: t, address: 1, data_type: bool, scale_factor: 2}\n", "cannot be scaled", "scale_factor"},
         {HEAD "tags:\n- {id: t, address: 1, data_type: int, clamp_min: 2, clamp_max: 1}\n", "above", "clamp_min"},
@@ -311,6 +447,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_full_device, cleanup),
+        cmocka_unit_test_teardown(arrays_and_windows_become_tags, cleanup),
+        cmocka_unit_test_teardown(units_fold_into_the_scale, cleanup),
+        cmocka_unit_test_teardown(expressions_know_their_tags, cleanup),
         cmocka_unit_test_teardown(defaults_of_a_small_device, cleanup),
         cmocka_unit_test_teardown(every_mistake_names_place_and_remedy, cleanup),
         cmocka_unit_test_teardown(json_bodies_name_the_pointer, cleanup),

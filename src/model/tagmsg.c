@@ -43,6 +43,15 @@ ms_of(int64_t us)
     return us / 1000 - (us % 1000 < 0);
 }
 
+static void
+put_time(struct wbuf *w, const char *member, int64_t us)
+{
+    if (us == 0)
+        return;
+    wbuf_str(w, member);
+    wbuf_i64(w, ms_of(us));
+}
+
 void
 tagmsg_encode(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *msg)
 {
@@ -69,10 +78,9 @@ tagmsg_encode(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *ms
         wbuf_str(w, s->unit);
         wbuf_json_string(w, msg->unit);
     }
-    if (msg->source_us) {
-        wbuf_str(w, ",\"source_timestamp\":");
-        wbuf_i64(w, ms_of(msg->source_us));
-    }
+    put_time(w, ",\"source_timestamp\":", msg->source_us);
+    put_time(w, ",\"gateway_timestamp\":", msg->gateway_us);
+    put_time(w, ",\"publish_timestamp\":", msg->publish_us);
     if (msg->has_seq) {
         wbuf_str(w, ",\"seq\":");
         wbuf_u64(w, msg->seq);

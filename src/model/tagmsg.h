@@ -17,6 +17,8 @@ struct tagmsg {
     uint16_t quality;      /* NX_Q_GOOD when the message has none */
     int64_t time_us;       /* 0 when the message has none */
     int64_t source_us;     /* 0 when absent */
+    int64_t gateway_us;    /* when the gateway received it; written beside a source time, not read; 0: absent */
+    int64_t publish_us;    /* when it left, if later than that; written, not read; 0: absent */
     struct slice unit;     /* borrowed */
     struct slice error;    /* reason of a bad value */
     bool has_seq;          /* the point also travels in a batch: do not store it again */

@@ -10,7 +10,7 @@ import pytest
 
 from support import books
 from support.process import wait_until
-from support.simulator import Simulator
+from support.load import Load
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ class Rig:
     def __init__(self, platform, processes, build_dir):
         self.platform, self.processes, self.build_dir = platform, processes, build_dir
         self.devices: list[dict] = []
-        self.good = Simulator(processes, build_dir, 1, 1)
+        self.good = Load(processes, build_dir, 1, 1)
         # Attempts follow each other closely, so that many faults fit into a short test.
         platform.extra["gateway"] = ["polling.reconnect_min=50ms", "polling.reconnect_max=500ms"]
 
-    def simulator(self, devices: int, tags: int, *options) -> Simulator:
-        return Simulator(self.processes, self.build_dir, devices, tags, *options)
+    def simulator(self, devices: int, tags: int, *options) -> Load:
+        return Load(self.processes, self.build_dir, devices, tags, *options)
 
-    def device(self, name: str, sim: Simulator, unit: int, tags: int, step: int = 1, kind: str = "uint16", host: str | None = None,
+    def device(self, name: str, sim: Load, unit: int, tags: int, step: int = 1, kind: str = "uint16", host: str | None = None,
                interval: str = "100ms", **connection) -> dict:
         """A device of a simulator; by default with a connection of its own. step: registers from tag to tag."""
         place = {"serial_port": str(sim.pty)} if sim.pty else {"host": host or f"127.0.0.{unit + 1}", "port": sim.port}

@@ -3,7 +3,7 @@ import time
 
 from support import books
 from support.process import wait_until
-from support.simulator import Simulator
+from support.load import Load
 
 UNITS = 30
 
@@ -22,7 +22,7 @@ def achieved(rig, kinds: tuple, dead: int, span: float) -> dict[str, int]:
 
 def test_dead_unit_delays_the_others_by_less_than_a_tenth(rig, rng, rounds, tmp_path):
     """On a serial line of its pace and through one TCP gateway, both kept busy all the time."""
-    line = Simulator(rig.processes, rig.build_dir, UNITS, 5, "--baud", "115200", pty=tmp_path / "line").start()
+    line = Load(rig.processes, rig.build_dir, UNITS, 5, "--baud", "115200", pty=tmp_path / "line").start()
     port = rig.simulator(UNITS, 5, "--delay-ms", "3").start()
     for i in range(UNITS):
         more = {"baud_rate": 115200}
@@ -55,7 +55,7 @@ def test_dead_unit_delays_the_others_by_less_than_a_tenth(rig, rng, rounds, tmp_
 def test_line_is_pulled_out_and_put_back(rig, rng, rounds, tmp_path):
     """The units are bad with a reason, the neighbour goes on, and everything is back with the line."""
     units = 5
-    line = Simulator(rig.processes, rig.build_dir, units, 5, pty=tmp_path / "line").start()
+    line = Load(rig.processes, rig.build_dir, units, 5, pty=tmp_path / "line").start()
     for i in range(units):
         rig.device(f"d{i}", line, i + 1, 5, interval="50ms", retry_count=0)
     rig.start()

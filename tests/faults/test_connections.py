@@ -7,6 +7,7 @@ import time
 import pytest
 
 from support import books
+from support.load import Load
 from support.process import free_port, wait_until
 
 TAGS = 5
@@ -166,8 +167,7 @@ def test_three_hundred_devices_refuse(rig, rng, rounds):
     """Row 10. At most an attempt a second and device, and the bucket of the whole gateway holds; all are back soon."""
     count, per_second = 300, 100
     port = free_port()
-    sim = rig.simulator(247, 1)
-    sim.options[sim.options.index(sim.port)] = sim.port = port
+    sim = Load(rig.processes, rig.build_dir, 247, 1, port=port)
     rig.platform.extra["gateway"] = [f"polling.connects_per_second={per_second}", "polling.reconnect_max=4s"]
     for i in range(count):
         rig.device(f"d{i}", sim, i % 247 + 1, 1, host=f"127.0.{2 + i // 200}.{1 + i % 200}", interval="1s")

@@ -6,7 +6,7 @@ import pytest
 
 from support import books
 from support.process import wait_until
-from support.simulator import Simulator
+from support.load import Load
 
 MBAP_FAULTS = ("garbage", "truncated", "oversize", "wrong-tid", "wrong-unit", "wrong-fc", "wrong-count")
 RTU_FAULTS = ("garbage", "truncated", "oversize", "wrong-unit", "wrong-fc", "wrong-count", "bad-crc")
@@ -78,7 +78,7 @@ def test_broken_answers_on_tcp(rig, rng, rounds, framing):
 def test_broken_answers_on_a_serial_line(rig, rng, rounds, tmp_path):
     """Row 6. The same on a line; in the long form three units share it, each in peace for 10 s after two lost answers."""
     units = 3 if rounds(1) >= 20 else 1
-    sim = Simulator(rig.processes, rig.build_dir, units, 50, "--type", "proof", pty=tmp_path / "line").start()
+    sim = Load(rig.processes, rig.build_dir, units, 50, "--type", "proof", pty=tmp_path / "line").start()
     names = {f"d{i}": i + 1 for i in range(units)}
     for name, unit in names.items():
         rig.device(name, sim, unit, 5, step=20, kind="uint32", byte_timeout="50ms")

@@ -1,70 +1,40 @@
-"""`nexus sim` as the devices of a test: what it does wrong is changed while it runs."""
+"""`nexus sim` as a child process, on TCP or on a pty, with its control commands."""
 import pathlib
+import signal
 import subprocess
 
-from .process import Process, Processes, free_port, wait_until
+from .process import Processes, wait_until
 
 
 class Simulator:
-    """Counting devices (nexus sim --load) with the unit ids 1, 2, ... behind one port or on one pseudo terminal.
+    def __init__(self, processes: Processes, build_dir: pathlib.Path, *options):
+        self.process = processes.start("sim", build_dir / "nexus", "sim", "--control", *options, stdin=subprocess.PIPE)
+        wait_until(lambda: "simulating" in self.process.text() or not self.process.is_running(), what="sim listening")
+        text = self.process.text()
+        assert self.process.is_running(), text
+        self.port = int(text.split("ports ")[1].split()[0]) if "ports " in text else 0
 
-    It listens on every address of this computer, so that devices at 127.0.x.y have a connection each.
-    """
-
-    def __init__(self, processes: Processes, build: pathlib.Path, devices: int, tags: int, *options: str,
-                 port: int | None = None, pty: pathlib.Path | None = None):
-        self.processes, self.nexus = processes, build / "nexus"
-        self.port, self.pty = port or free_port(), pty
-        place = ["--pty", pty] if pty else ["--host", "0.0.0.0", "--port", self.port]
-        self.options = [*place, "--load", devices, "--tags", tags, "--control", *options]
-        self.process: Process | None = None
-        self.answers = 0
-
-    def start(self, *more) -> "Simulator":
-        self.answers = 0
-        self.process = self.processes.start("sim", self.nexus, "sim", *self.options, *more, stdin=subprocess.PIPE)
-        wait_until(lambda: "simulating" in self.process.text() or not self.process.is_running(), what="the simulator")
-        assert self.process.is_running(), self.process.text()
-        return self
+    def answers(self) -> list[str]:
+        return [line for line in self.process.text().splitlines(True) if line.startswith(("ok", "error"))]
 
     def tell(self, command: str) -> str:
-        """A command of its control (nexus sim --help) and the answer behind "ok"."""
+        """Sends a command and returns what follows its "ok"."""
+        before = len(self.answers())
         self.process.popen.stdin.write(command.encode() + b"\n")
         self.process.popen.stdin.flush()
-        lines = wait_until(lambda: len(found := self._answers()) > self.answers and found, what=f"an answer to {command}")
-        self.answers += 1
-        assert lines[-1].startswith("ok"), lines[-1]
-        return lines[-1][3:]
-
-    def _answers(self) -> list[str]:
-        text = self.process.text()
-        whole = text[:text.rfind("\n") + 1]  # the last line may still be being written
-        return [line for line in whole.splitlines() if line.startswith(("ok", "error:"))]
-
-    def fault(self, name: str, value="") -> None:
-        self.tell(f"fault {name} {value}")
-
-    def faults(self, rate: int, *kinds: str) -> None:
-        """So many of 1,000 replies suffer one of the kinds."""
-        self.fault("fault-rate", rate)
-        for kind in kinds:
-            self.fault(kind)
-
-    def drawn(self) -> dict[str, int]:
-        """How many replies suffered what; "good": nothing."""
-        words = self.tell("drawn").split()
-        return {kind: int(n) for kind, n in zip(words[::2], words[1::2])}
-
-    def spoiled(self) -> int:
-        """How many replies suffered something since the last heal()."""
-        return sum(n for kind, n in self.drawn().items() if kind != "good")
-
-    def heal(self) -> int:
-        """Nothing is wrong any more; returns how many replies suffered something since the last time."""
-        self.fault("fault-rate", 0)
-        spoiled = self.spoiled()
-        self.fault("none")
-        return spoiled
+        wait_until(lambda: len(self.answers()) > before and self.answers()[before].endswith("\n"),
+                   what=f"answer to {command!r}", every=0.005)
+        answer = self.answers()[before].strip()
+        assert answer.startswith("ok"), answer
+        return answer[2:].strip()
 
     def requests(self) -> int:
         return int(self.tell("requests"))
+
+    def drawn(self) -> dict[str, int]:
+        """How many replies suffered what."""
+        words = self.tell("drawn").split()
+        return {words[i]: int(words[i + 1]) for i in range(0, len(words), 2)}
+
+    def move_registers(self) -> None:
+        self.process.popen.send_signal(signal.SIGUSR1)
