@@ -1,4 +1,5 @@
-/* diagnose_api.c -- what a gateway tells of a device beyond its status: its read plan, the flight recorder, saved captures. */
+/* diagnose_api.c -- what a gateway tells of a device beyond its status: its read plan, the flight recorder, saved
+ * captures. */
 #include "core/api.h"
 #include "core/gateway_call.h"
 #include "core/handlers.h"
@@ -34,8 +35,7 @@ forward(struct http_req *req, struct core *core, const char *path, const char *t
 static void
 forward_device(struct http_req *req, struct core *core, const char *what, const char *type)
 {
-    char *path =
-        arena_printf(http_arena(req), "/devices/%s/%s", escaped(req, http_param(req, "device_id")), what);
+    char *path = arena_printf(http_arena(req), "/devices/%s/%s", escaped(req, http_param(req, "device_id")), what);
 
     forward(req, core, path, type, what);
 }

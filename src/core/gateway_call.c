@@ -64,8 +64,8 @@ fail_call(struct http_req *req, struct core *core, const struct call *c)
 {
     bool is_late = c->rc == CURLE_OPERATION_TIMEDOUT;
     struct arena *a = http_arena(req);
-    char *detail = is_late ? arena_printf(a, "the gateway at %s did not answer within %.1f s",
-                                          core->conf.gateway_url, (double)c->timeout_ms / 1000.0)
+    char *detail = is_late ? arena_printf(a, "the gateway at %s did not answer within %.1f s", core->conf.gateway_url,
+                                          (double)c->timeout_ms / 1000.0)
                            : arena_printf(a, "the gateway at %s cannot be reached: %s", core->conf.gateway_url,
                                           c->error[0] ? c->error : curl_easy_strerror(c->rc));
 

@@ -1,5 +1,5 @@
-/* gateway_call.h -- a request to the admin port of a gateway, for handlers on worker threads. The only address ever called is
- * core.gateway_url, whatever the client says. */
+/* gateway_call.h -- a request to the admin port of a gateway, for handlers on worker threads. The only address ever
+ * called is core.gateway_url, whatever the client says. */
 #ifndef CORE_GATEWAY_CALL_H
 #define CORE_GATEWAY_CALL_H
 

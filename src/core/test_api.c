@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#define TESTS_MAX    2 /* each holds a worker thread while it waits */
+#define TESTS_MAX 2 /* each holds a worker thread while it waits */
 
 static void
 call_gateway(struct http_req *req, struct core *core, const json_t *device)
