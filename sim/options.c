@@ -208,7 +208,7 @@ list_options(struct option all[OWN_OPTIONS + FAULT_OPTIONS])
 }
 
 int
-options_read(struct options *o, int argc, char **argv)
+sim_options_read(struct options *o, int argc, char **argv)
 {
     struct option all[OWN_OPTIONS + FAULT_OPTIONS];
     int key;

@@ -18,6 +18,6 @@ struct options {
 };
 
 /* Fills o; its texts are those of argv. -1: go on; else the exit code of the process, and what is wrong was printed. */
-int options_read(struct options *o, int argc, char **argv);
+int sim_options_read(struct options *o, int argc, char **argv);
 
 #endif

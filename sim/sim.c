@@ -280,7 +280,7 @@ sim_main(int argc, char **argv)
     if (s7sim_is_meant(argc, argv))
         return s7sim_main(argc, argv);
     sim = mem_alloc(sizeof *sim);
-    code = options_read(&sim->opt, argc, argv);
+    code = sim_options_read(&sim->opt, argc, argv);
 
     if (code < 0) {
         raise_file_limit();
