@@ -16,7 +16,10 @@ static const struct {
     {"gateway", "poll devices, publish their values, execute writes", command_gateway},
     {"ingest", "store what gateways publish", command_ingest},
     {"core", "serve the API and the web UI", command_core},
-    {"sim", "simulate Modbus devices", sim_main},
+    {"sim", "simulate Modbus and Siemens S7 devices", sim_main},
+    {"device", "list devices, test and explain them", command_device},
+    {"plan", "how a device is read: requests, holes, achieved rates", command_plan},
+    {"tag", "read, write, watch, import and export tags", command_tag},
     {"config", "check a configuration file, explain a setting, print a sample", command_config},
     {"supervised", NULL, command_supervised},
 };

@@ -76,23 +76,40 @@ append(const char ***list, const char *text)
     (*list)[n + 1] = NULL;
 }
 
+static const struct option_spec *
+find_letter(const struct option_spec *specs, const char *arg)
+{
+    while (specs->name && (arg[2] != '\0' || specs->letter != arg[1]))
+        specs++;
+    return specs->name ? specs : NULL;
+}
+
+static const struct option_spec *
+find_option(const struct option_spec *specs, const char *arg, const char **text)
+{
+    const char *name = arg + 2, *equals = strchr(name, '=');
+    size_t len = equals ? (size_t)(equals - name) : strlen(name);
+    const struct option_spec *o = arg[1] == '-' ? find(specs, name, len) : find_letter(specs, arg);
+
+    *text = arg[1] == '-' && equals ? equals + 1 : NULL;
+    if (!o) {
+        char *copy = mem_strndup(name, len);
+
+        unknown_option(arg[1] == '-' ? copy : arg + 1, specs);
+        free(copy);
+    }
+    return o;
+}
+
 /* Reads the option at argv[*i]; moves *i past its value. */
 static bool
 read_one(int argc, char **argv, int *i, const struct option_spec *specs)
 {
-    const char *name = argv[*i] + 2;
-    const char *equals = strchr(name, '=');
-    size_t len = equals ? (size_t)(equals - name) : strlen(name);
-    const struct option_spec *o = find(specs, name, len);
-    const char *text = equals ? equals + 1 : NULL;
+    const char *text;
+    const struct option_spec *o = find_option(specs, argv[*i], &text);
 
-    if (!o) {
-        char *copy = mem_strndup(name, len);
-
-        unknown_option(copy, specs);
-        free(copy);
+    if (!o)
         return false;
-    }
     if (o->is_flag) {
         *o->value = "";
         return true;
@@ -110,13 +127,22 @@ read_one(int argc, char **argv, int *i, const struct option_spec *specs)
     return true;
 }
 
+/* "--name", "-o"; a negative number is an operand. */
+static bool
+is_option(const char *arg)
+{
+    if (arg[0] != '-' || arg[1] == '\0')
+        return false;
+    return arg[1] == '-' ? arg[2] != '\0' : (arg[1] >= 'a' && arg[1] <= 'z');
+}
+
 bool
 options_read(int *argc, char **argv, const struct option_spec *specs)
 {
     int kept = 1;
 
     for (int i = 1; i < *argc; i++) {
-        if (strncmp(argv[i], "--", 2) != 0 || argv[i][2] == '\0')
+        if (!is_option(argv[i]))
             argv[kept++] = argv[i];
         else if (!read_one(*argc, argv, &i, specs))
             return false;
