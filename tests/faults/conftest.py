@@ -9,8 +9,8 @@ import random
 import pytest
 
 from support import books
-from support.process import wait_until
 from support.load import Load
+from support.process import wait_until
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 import time
 
 from support import books
-from support.process import wait_until
 from support.load import Load
+from support.process import wait_until
 
 UNITS = 30
 
@@ -21,12 +21,11 @@ def achieved(rig, kinds: tuple, dead: int, span: float) -> dict[str, int]:
 
 
 def test_dead_unit_delays_the_others_by_less_than_a_tenth(rig, rng, rounds, tmp_path):
-    """On a serial line of its pace and through one TCP gateway, both kept busy all the time."""
+    """On a serial line of its pace and through one TCP gateway, both kept busy all the time, from its second lost poll on."""
     line = Load(rig.processes, rig.build_dir, UNITS, 5, "--baud", "115200", pty=tmp_path / "line").start()
     port = rig.simulator(UNITS, 5, "--delay-ms", "3").start()
     for i in range(UNITS):
-        more = {"baud_rate": 115200}
-        rig.device(f"line{i}", line, i + 1, 5, interval="100ms", retry_count=0, **more)
+        rig.device(f"line{i}", line, i + 1, 5, interval="100ms", retry_count=0, baud_rate=115200)
         rig.device(f"port{i}", port, i + 1, 5, interval="100ms", retry_count=0, host="127.0.0.1")
     rig.start("gateway")
     rig.wait_online()

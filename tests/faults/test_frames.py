@@ -5,8 +5,8 @@ With `--type proof` a value is address << 16 | unit << 8 | a count, so every sto
 import pytest
 
 from support import books
-from support.process import wait_until
 from support.load import Load
+from support.process import wait_until
 
 MBAP_FAULTS = ("garbage", "truncated", "oversize", "wrong-tid", "wrong-unit", "wrong-fc", "wrong-count")
 RTU_FAULTS = ("garbage", "truncated", "oversize", "wrong-unit", "wrong-fc", "wrong-count", "bad-crc")

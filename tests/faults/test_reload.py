@@ -1,6 +1,7 @@
 """Fault row 24: one of a hundred devices with 10,000 tags is changed while all are polled."""
 import os
 import signal
+import time
 
 import pytest
 
@@ -39,11 +40,12 @@ def test_untouched_devices_miss_nothing(plant, rng, rounds, change):
     by_file = change is change_by_file
     plant.start(*(["gateway", "ingest"] if by_file else []))  # without the core the file stays the truth
     plant.wait_online(guard=60)
-    touched = set()
+    touched, moments = set(), []
     for i in range(rounds(1)):
         plant.wait_polls("d0", rng.randint(1, 3))
         before, changed = plant.states(), rng.randrange(1, DEVICES)
         touched.add(f"uns/test/d{changed}/t0")
+        moments.append(time.time() * 1000)
         change(plant, changed, i)
         address = f"holding:{(5, TAGS)[i % 2 == 0]}"
         tag = lambda: next(t for t in plant.platform.api_gateway(f"/admin/v1/devices/d{changed}/plan")["tags"]  # noqa: E731
@@ -73,7 +75,7 @@ def test_untouched_devices_miss_nothing(plant, rng, rounds, change):
             assert len(books.missing(values)) <= rounds(1), topic
             continue
         assert len(values) == len(records) and books.missing(values) == [], f"{topic}: {records[:50]}"
-        gaps = [after[0] - before[0] for before, after in zip(records, records[1:])]
-        # The first poll comes at once, and the phase is drawn after it.
-        assert max(gaps) <= 2 * INTERVAL_MS, f"{topic}: a gap of {max(gaps)} ms"
+        gaps = [after[0] - before[0] for before, after in zip(records, records[1:])
+                if any(before[0] < m + 2 * INTERVAL_MS and after[0] > m for m in moments)]
+        assert max(gaps) <= 2 * INTERVAL_MS, f"{topic}: a gap of {max(gaps)} ms around a change"
     plant.check_good()
