@@ -3,7 +3,7 @@ import json
 
 from support import books
 from support.broker import Listener
-from support.process import free_port, wait_until
+from support.process import wait_until
 
 MISSING_FROM = 12  # registers behind it vanish
 TAGS = 20
