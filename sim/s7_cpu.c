@@ -12,10 +12,10 @@ enum { FN_READ = 0x04, FN_WRITE = 0x05, FN_SETUP = 0xF0 };
 enum { ITEM_OK = 0xFF, ITEM_ACCESS = 0x03, ITEM_RANGE = 0x05, ITEM_TYPE = 0x06, ITEM_DATA = 0x07, ITEM_NONE = 0x0A };
 
 static const struct s7sim_cpu_conf models[] = {
-    {.model = "s7-300", .pdu_bytes = 240, .jobs_max = 4, .connections_max = 8, .slot = 2},
-    {.model = "s7-400", .pdu_bytes = 480, .jobs_max = 8, .connections_max = 32, .slot = 3},
-    {.model = "s7-1200", .pdu_bytes = 240, .jobs_max = 3, .connections_max = 3, .slot = 1},
-    {.model = "s7-1500", .pdu_bytes = 960, .jobs_max = 8, .connections_max = 32, .slot = 1},
+    {.model = "s7-300", .pdu_bytes = 240, .jobs_max = 4, .items_max = 20, .connections_max = 8, .slot = 2},
+    {.model = "s7-400", .pdu_bytes = 480, .jobs_max = 8, .items_max = 20, .connections_max = 32, .slot = 3},
+    {.model = "s7-1200", .pdu_bytes = 240, .jobs_max = 3, .items_max = 20, .connections_max = 3, .slot = 1},
+    {.model = "s7-1500", .pdu_bytes = 960, .jobs_max = 8, .items_max = 20, .connections_max = 32, .slot = 1},
 };
 
 bool
@@ -133,6 +133,12 @@ place_item(const struct s7sim_cpu *cpu, const struct s7sim_item *item)
     return at;
 }
 
+static unsigned
+items_max(const struct s7sim_cpu *cpu)
+{
+    return cpu->conf.items_max > 0 && cpu->conf.items_max < S7_ITEMS_MAX ? cpu->conf.items_max : S7_ITEMS_MAX;
+}
+
 /* Reads the items of a request into a list; how many, or 0 when they are too many or cut off. */
 static unsigned
 read_items(const struct call *c, struct s7sim_item items[S7_ITEMS_MAX])
@@ -140,7 +146,7 @@ read_items(const struct call *c, struct s7sim_item items[S7_ITEMS_MAX])
     unsigned count = c->m.params_len >= 2 ? c->m.params[1] : 0;
     size_t at = 2;
 
-    if (count == 0 || count > S7_ITEMS_MAX)
+    if (count == 0 || count > items_max(c->cpu))
         return 0;
     for (unsigned i = 0; i < count; i++) {
         size_t n = s7sim_item_read(c->m.params + at, c->m.params_len - at, &items[i]);
@@ -154,7 +160,7 @@ read_items(const struct call *c, struct s7sim_item items[S7_ITEMS_MAX])
 static unsigned
 items_error(const struct call *c)
 {
-    return c->m.params_len >= 2 && c->m.params[1] > S7_ITEMS_MAX ? S7_E_PDU : S7_E_SERVICE;
+    return c->m.params_len >= 2 && c->m.params[1] > items_max(c->cpu) ? S7_E_PDU : S7_E_SERVICE;
 }
 
 /* --- read --- */

@@ -13,7 +13,7 @@
 
 #include <stddef.h>
 
-#define S7_ITEMS_MAX 20u
+#define S7_ITEMS_MAX 79u /* more do not fit a request of 960 bytes */
 #define S7_PDU_MIN   64u /* a client that wants less is refused */
 
 enum s7sim_error {
@@ -27,6 +27,7 @@ enum s7sim_error {
 struct s7sim_cpu_conf {
     const char *model;
     unsigned pdu_bytes, jobs_max; /* the most that it negotiates */
+    unsigned items_max;           /* of one read or write; 0: what the PDU holds */
     unsigned connections_max;     /* 0: no limit */
     unsigned rack, slot;
     bool is_any_slot; /* takes every TSAP */

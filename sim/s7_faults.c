@@ -26,7 +26,7 @@ struct number {
         name, max, offsetof(struct s7sim_faults, member)                                                               \
     }
 static const struct number numbers[] = {
-    NUMBER("chance", S7_CHANCE_MAX, chance), NUMBER("delay-ms", 3600000, delay_ms),
+    NUMBER("fault-rate", S7_RATE_MAX, rate), NUMBER("delay-ms", 3600000, delay_ms),
     NUMBER("late-ms", 3600000, late_ms),     NUMBER("coalesce-ms", 60000, coalesce_ms),
     NUMBER("tpdu-bytes", 1024, tpdu_bytes),
 };
@@ -59,8 +59,8 @@ set_kind(struct s7sim_faults *f, const char *name, const char *value, bool *is_o
         if (!*is_ok)
             return true;
         f->kinds = is_on ? f->kinds | 1u << i : f->kinds & ~(1u << i);
-        if (is_on && f->chance == 0)
-            f->chance = S7_CHANCE_MAX;
+        if (is_on && f->rate == 0)
+            f->rate = S7_RATE_MAX;
         return true;
     }
     return false;
@@ -113,7 +113,7 @@ s7sim_faults_draw(struct s7sim_faults *f)
 
     if (f->kinds == 0)
         return S7_FAULT_NONE;
-    if (draw(f) % S7_CHANCE_MAX < f->chance) {
+    if (draw(f) % S7_RATE_MAX < f->rate) {
         n = (unsigned)(draw(f) % (unsigned)__builtin_popcount(f->kinds));
         for (kind = 0; (f->kinds >> kind & 1) == 0 || n-- > 0; kind++)
             ;

@@ -1,6 +1,6 @@
 /* s7_faults.h -- what simulated S7 CPUs do wrong on purpose. Pure.
  *
- * Faults of a reply are drawn: of 10,000 replies `chance` suffer one of the `kinds`, chosen at random from the seed.
+ * Faults of a reply are drawn: of 1,000 replies `rate` suffer one of the `kinds`, chosen at random from the seed.
  * The rest (delay, split, ...) is true of every reply. May be changed while servers run. */
 #ifndef SIM_S7_FAULTS_H
 #define SIM_S7_FAULTS_H
@@ -20,8 +20,8 @@
     KIND(DUPLICATE, "duplicate") /* the reply twice */                                                                 \
     KIND(LATE, "late")           /* after late_ms; later replies overtake it */                                        \
     KIND(MUTE, "mute")           /* no reply */                                                                        \
-    KIND(RESET, "reset")         /* RST instead of the reply */                                                        \
-    KIND(CLOSE, "close")         /* FIN instead of the reply */
+    KIND(RST, "rst")             /* RST instead of the reply */                                                        \
+    KIND(FIN, "fin")             /* FIN instead of the reply */
 
 enum s7sim_fault {
 #define MEMBER(name, text) S7_FAULT_##name,
@@ -31,11 +31,11 @@ enum s7sim_fault {
     S7_FAULT_NONE = S7_FAULT_KINDS
 };
 
-#define S7_CHANCE_MAX 10000u
+#define S7_RATE_MAX 1000u
 
 struct s7sim_faults {
-    unsigned kinds;  /* bits by enum s7sim_fault */
-    unsigned chance; /* of S7_CHANCE_MAX */
+    unsigned kinds; /* bits by enum s7sim_fault */
+    unsigned rate;  /* of S7_RATE_MAX */
     uint64_t seed;
     uint64_t drawn[S7_FAULT_KINDS + 1]; /* replies by what they suffered; the last: good ones */
     unsigned delay_ms, late_ms;
@@ -46,9 +46,9 @@ struct s7sim_faults {
     bool is_half_open;    /* takes connections and bytes and never says anything more */
 };
 
-/* Sets one by name: a kind ("garbage on"), "chance", "seed", "delay-ms", "late-ms", "coalesce-ms", "tpdu-bytes" with a
- * number, "split", "refuse", "half-open" with on or off. A kind that is switched on while chance is 0 hits every reply.
- * "none" clears all. False when there is no such name or the value cannot be. */
+/* Sets one by name: a kind ("garbage on"), "fault-rate", "seed", "delay-ms", "late-ms", "coalesce-ms", "tpdu-bytes"
+ * with a number, "split", "refuse", "half-open" with on or off. A kind that is switched on while the rate is 0 hits
+ * every reply. "none" clears all. False when there is no such name or the value cannot be. */
 bool s7sim_faults_set(struct s7sim_faults *f, const char *name, const char *value);
 /* What the next reply suffers. */
 enum s7sim_fault s7sim_faults_draw(struct s7sim_faults *f);

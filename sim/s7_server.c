@@ -249,10 +249,10 @@ send_faulty(struct conn *c, struct batch *b, enum s7sim_fault fault, const uint8
     switch (fault) {
     case S7_FAULT_MUTE:
         return;
-    case S7_FAULT_RESET:
-    case S7_FAULT_CLOSE:
+    case S7_FAULT_RST:
+    case S7_FAULT_FIN:
         flush(c, b);
-        conn_close(c, fault == S7_FAULT_RESET);
+        conn_close(c, fault == S7_FAULT_RST);
         return;
     case S7_FAULT_TRUNCATED:
         send_frames(c, b, p, len / 2, 1);

@@ -53,7 +53,7 @@ static const char help[] =
     "  --host ADDRESS          address to listen on (127.0.0.1)\n"
     "  --port PORT             first port; 0: free ports (0)\n"
     "  --s7-model M            limits of s7-300, s7-400, s7-1200 or s7-1500 (s7-1500)\n"
-    "  --s7-pdu BYTES, --s7-jobs N, --s7-connections N   the limits one by one; 0 connections: any number\n"
+    "  --s7-pdu BYTES, --s7-jobs N, --s7-items N, --s7-connections N   the limits one by one; the last two: 0 is none\n"
     "  --s7-rack N, --s7-slot N, --s7-any-slot           who is let in\n"
     "  --s7-dbs N              data blocks (4)\n"
     "  --s7-db-bytes N         bytes of each (4096)\n"
@@ -78,6 +78,7 @@ enum {
     O_MODEL,
     O_PDU,
     O_JOBS,
+    O_ITEMS,
     O_CONNECTIONS,
     O_RACK,
     O_SLOT,
@@ -103,6 +104,7 @@ static const struct option long_options[] = {
     {"s7-model", required_argument, NULL, O_MODEL},
     {"s7-pdu", required_argument, NULL, O_PDU},
     {"s7-jobs", required_argument, NULL, O_JOBS},
+    {"s7-items", required_argument, NULL, O_ITEMS},
     {"s7-connections", required_argument, NULL, O_CONNECTIONS},
     {"s7-rack", required_argument, NULL, O_RACK},
     {"s7-slot", required_argument, NULL, O_SLOT},
@@ -185,6 +187,8 @@ read_cpu_option(struct options *o, int key, const char *text)
         return read_number(text, S7_PDU_MIN, S7_PDU_MAX, &o->cpu.pdu_bytes);
     case O_JOBS:
         return read_number(text, 1, UINT16_MAX, &o->cpu.jobs_max);
+    case O_ITEMS:
+        return read_number(text, 0, S7_ITEMS_MAX, &o->cpu.items_max);
     case O_CONNECTIONS:
         return read_number(text, 0, UINT16_MAX, &o->cpu.connections_max);
     case O_RACK:

@@ -341,6 +341,9 @@ both_sizes_must_fit_the_pdu(void **state)
     assert_int_equal(f->len, 14 + 20 * 6);
     read_items(f, items, 21);
     assert_error(f, S7_E_PDU);
+    f->cpu.conf.items_max = 0;
+    read_items(f, items, 21);
+    assert_int_equal(f->len, 14 + 21 * 6);
 }
 
 static void
@@ -479,8 +482,8 @@ faults_come_as_often_as_they_should(void **state)
     (void)state;
     assert_int_equal(s7sim_faults_draw(&f), S7_FAULT_NONE);
     assert_true(s7sim_faults_set(&f, "garbage", "on") && s7sim_faults_set(&f, "mute", "on"));
-    assert_int_equal(f.chance, S7_CHANCE_MAX);
-    assert_true(s7sim_faults_set(&f, "chance", "2500"));
+    assert_int_equal(f.rate, S7_RATE_MAX);
+    assert_true(s7sim_faults_set(&f, "fault-rate", "250"));
     for (unsigned i = 0; i < 10000; i++) {
         enum s7sim_fault kind = s7sim_faults_draw(&f);
         assert_true(kind == S7_FAULT_NONE || kind == S7_FAULT_GARBAGE || kind == S7_FAULT_MUTE);
@@ -492,7 +495,7 @@ faults_come_as_often_as_they_should(void **state)
     assert_true(s7sim_faults_set(&f, "none", "-"));
     assert_int_equal(f.kinds, 0);
     assert_false(s7sim_faults_set(&f, "garbage", "maybe"));
-    assert_false(s7sim_faults_set(&f, "chance", "10001"));
+    assert_false(s7sim_faults_set(&f, "fault-rate", "1001"));
     assert_false(s7sim_faults_set(&f, "gravity", "on"));
 }
 
@@ -668,7 +671,7 @@ the_server_answers_in_order(void **state)
     client_ask(c, frame, put_two_reads(frame), 2 * 29);
     assert_true(c->reads > 10);
     assert_memory_equal(c->in, c->in + 29, 29);
-    c->faults = (struct s7sim_faults){.kinds = 1u << S7_FAULT_RESET, .chance = S7_CHANCE_MAX};
+    c->faults = (struct s7sim_faults){.kinds = 1u << S7_FAULT_RST, .rate = S7_RATE_MAX};
     client_ask(c, frame, put_two_reads(frame), 1);
     assert_true(c->is_closed);
     assert_int_equal(f->cpu.connections, 0);

@@ -206,6 +206,8 @@ struct nx_driver {
 void *nx_link_state(struct nx_link *link);
 void *nx_dev_state(struct nx_dev *dev);
 struct nx_link *nx_link_of(struct nx_dev *dev);
+/* The device of the link that was attached first: what it has learned is there before the link is open. */
+struct nx_dev *nx_link_first_dev(struct nx_link *link);
 /* Further memory of the device, zeroed; lives as long as the device. Never NULL. */
 void *nx_dev_alloc(struct nx_dev *dev, size_t size);
 /* Loop time in milliseconds; never goes back. */

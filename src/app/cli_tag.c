@@ -346,7 +346,7 @@ print_refused(const char *device, const json_t *result)
     size_t i;
 
     json_array_foreach (json_object_get(result, "results"), i, one) {
-        const json_t *error = json_object_get(one, "error");
+        const json_t *error = json_array_get(json_object_get(one, "errors"), 0);
         const char *detail = json_string_value(json_object_get(error, "detail"));
         if (!json_is_true(json_object_get(one, "ok")))
             (void)fprintf(stderr, "nexus: %s/%s: %s\n", device, json_string_value(json_object_get(one, "id")),

@@ -121,7 +121,7 @@ struct group {
     enum tag_priority priority;
     struct nx_read_item *items;
     struct slot **slots;
-    uint32_t poll_no, set_count, changed_count;
+    uint32_t poll_no, set_count, changed_count, gaps;
     unsigned attempt;
     bool is_fresh;    /* since the link came up; the phase is not chosen yet */
     bool has_silence; /* some tag must be sent again even while the device is away */

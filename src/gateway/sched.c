@@ -1,8 +1,8 @@
 /* sched.c -- polls: when a read list is due, who may go first, and what becomes of the outcome.
  *
- * A slot whose device is still busy is skipped and counted, never queued: a slow device gets fewer polls, not older ones.
- * One that finds no place in flight looks once more within a tenth of its interval (many are due at once when the loop was
- * held up), then it is skipped too. Every other slot ends as one reading per tag: a value, or the reason why
+ * A slot whose device is still busy is skipped and counted, never queued: a slow device gets fewer polls, not older
+ * ones. One that finds no place in flight looks once more within a tenth of its interval (many are due at once when the
+ * loop was held up), then it is skipped too. Every other slot ends as one reading per tag: a value, or the reason why
  * there is none. */
 #include "base/mem.h"
 #include "base/num.h"
@@ -245,7 +245,7 @@ count_times(struct group *g)
 
     smooth(&g->read_ms, ms);
     smooth(&dev->stats.read_ms_avg, ms);
-    if (g->done_ms > 0)
+    if (g->done_ms > 0 && g->gaps++ > 0) /* the first gap is that of the phase */
         smooth(&g->achieved_ms, (double)(now - g->done_ms));
     g->done_ms = now;
     g->polls++;
@@ -391,6 +391,7 @@ sched_link_down(struct nx_dev *dev, enum nx_err err, const char *reason)
         struct group *g = &dev->groups[i];
         loop_timer_stop(&g->retry);
         g->done_ms = 0;
+        g->gaps = 0;
         if (!g->has_silence)
             loop_timer_stop(&g->timer);
         else if (!loop_timer_is_running(&g->timer))
