@@ -92,11 +92,11 @@ class Rig:
             text = process.text()
             assert "Sanitizer" not in text and "runtime error" not in text, f"{process.name}: {text[-4000:]}"
 
-    def check_good(self) -> None:
-        """The healthy neighbour has missed nothing."""
+    def check_good(self, lost: int = 0) -> None:
+        """The healthy neighbour has missed nothing, or at most so many."""
         values = self.numbers(["uns/test/good/t0"])["uns/test/good/t0"]
         books.check_counter("good", values)
-        assert books.missing(values) == []
+        assert len(books.missing(values)) <= lost, books.missing(values)
 
 
 @pytest.fixture

@@ -40,9 +40,9 @@ def test_device_comes_back_with_another_layout(rig, rng, rounds):
         sim.process.kill()
         wait_until(lambda: rig.state("d0")["status"] != "online", 30, "the loss being seen")
         sim.start("--vanish", MISSING_FROM)
-        wait_until(lambda: are_good(rig, range(MISSING_FROM)) and are_bad(rig, range(MISSING_FROM, TAGS)), 40,
-                   "only the missing ones being bad", every=0.2)
-        assert rig.state("d0")["status"] == "online", "bad registers are no reason to call the device bad"
+        # Bad registers are no reason to call the device bad.
+        wait_until(lambda: rig.state("d0")["status"] == "online" and are_good(rig, range(MISSING_FROM))
+                   and are_bad(rig, range(MISSING_FROM, TAGS)), 40, "only the missing ones being bad", every=0.2)
         sim.heal()
         wait_until(lambda: are_good(rig, range(TAGS)), 40, "the others being back", every=0.2)
         sim.fault("move", 5)
@@ -86,7 +86,7 @@ def test_what_was_learned_survives_a_restart(rig, rng, rounds):
         if topic != f"uns/test/d0/t{hole}":
             books.check_counter(topic, values[topic])
     assert values[f"uns/test/d0/t{hole}"] == []
-    rig.check_good()
+    rig.check_good(lost=rounds(2))  # an answer may be under way when the gateway ends
 
 
 def learned(rig) -> str:
