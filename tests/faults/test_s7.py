@@ -66,12 +66,12 @@ def test_no_value_on_a_wrong_tag(rig, cpus, rng, rounds, kinds):
     for _ in range(rounds(1)):
         cpus.tell(f"fault late-ms {rng.choice([10, 60, 150])}")
         cpus.faults(rng.randint(50, 400), kinds)
-        wait_until(lambda: cpus.spoiled() >= 150, 60, "faulty answers")
+        wait_until(lambda: cpus.spoiled() >= 80, 60, "faulty answers")
         cpus.heal()
         rig.wait_online()
         rig.wait_polls("d0", 3)
     rig.finish()
-    assert check_values(rig) > 1000
+    assert check_values(rig) > 500
     rig.check_good()
 
 
