@@ -126,6 +126,7 @@ fake_write(struct nx_dev *dev, struct nx_write *wr)
     struct fake_dev *d = nx_dev_state(dev);
 
     fake_driver_state.writes++;
+    fake_driver_state.write_priority = wr->op.priority;
     if (!fake_driver_state.hangs && !fake_driver_state.hangs_writes) {
         answer_write(wr);
         return;

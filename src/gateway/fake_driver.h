@@ -16,7 +16,8 @@ struct fake_driver_state {
     bool ignores_writes;             /* accepted, but the register stays */
     int64_t registers[FAKE_REGISTERS];
     unsigned opens, closes, reads, writes, open_links;
-    struct nx_dev *last; /* opened last */
+    unsigned write_priority; /* of the last one */
+    struct nx_dev *last;     /* opened last */
 };
 
 extern struct fake_driver_state fake_driver_state;
