@@ -18,6 +18,11 @@ static const struct {
     {"core", "serve the API and the web UI", command_core},
     {"sim", "simulate Modbus devices", sim_main},
     {"config", "check a configuration file, explain a setting, print a sample", command_config},
+    {"device", "list, show, test, browse and record devices, and explain how they are read", command_device},
+    {"plan", "how a device is read: requests, bytes, gaps, achieved rates", command_plan},
+    {"tag", "read, write, watch, import and export tags", command_tag},
+    {"login", "keep a token for the commands above", command_login},
+    {"logout", "end it", command_logout},
     {"supervised", NULL, command_supervised},
 };
 
