@@ -37,6 +37,8 @@ collect(void *arg, json_t *tag)
 {
     for (size_t i = 0; i < MEM_COUNT(not_settings); i++)
         json_object_del(tag, not_settings[i]);
+    if (json_is_true(json_object_get(tag, "enabled"))) /* shown for every tag, but said for few */
+        json_object_del(tag, "enabled");
     json_array_append(arg, tag);
     return EXIT_OK;
 }
