@@ -113,6 +113,15 @@ pass_bytes(struct http_req *req, const struct run *r)
     http_respond(req, 200, call->content_type ? call->content_type : "application/json", wbuf_slice_of(&r->answer));
 }
 
+/* Of the thing that was asked for; "not_found" is what a gateway of another version says to the whole question. */
+static bool
+is_problem(const json_t *answer)
+{
+    const char *code = json_string_value(json_object_get(answer, "code"));
+
+    return code && strcmp(code, "not_found") != 0;
+}
+
 static void
 pass_answer(struct http_req *req, struct core *core, const struct run *r)
 {
@@ -122,7 +131,7 @@ pass_answer(struct http_req *req, struct core *core, const struct run *r)
 
     if (r->status == 200 && (!r->call->member || json_is_array(json_object_get(answer, r->call->member))))
         pass_bytes(req, r);
-    else if (r->status >= 400 && r->status < 500 && json_is_string(json_object_get(answer, "code")))
+    else if (r->status >= 400 && r->status < 500 && is_problem(answer))
         http_respond(req, (int)r->status, "application/problem+json", text);
     else
         fail_answer(req, core, r);

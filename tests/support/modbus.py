@@ -98,3 +98,8 @@ class _Handler(socketserver.BaseRequestHandler):
         address, count = struct.unpack(">HH", pdu[1:5])
         data = self.server.owner.read(address, count)
         return bytes([0x83, 2]) if data is None else bytes([3, len(data)]) + data
+
+    def answer_write(self, pdu: bytes) -> bytes:
+        address, second = struct.unpack(">HH", pdu[1:5])
+        values = [second] if pdu[0] == 6 else list(struct.unpack(f">{second}H", pdu[6:6 + 2 * second]))
+        return pdu[:5] if self.server.owner.write(address, values) else bytes([pdu[0] | 0x80, 2])
