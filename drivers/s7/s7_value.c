@@ -38,6 +38,7 @@ sign_extend(uint64_t raw, unsigned size)
 {
     unsigned shift = 64 - 8 * size;
 
+    assert(size >= 1 && size <= 8);
     return (int64_t)(raw << shift) >> shift;
 }
 
@@ -264,7 +265,7 @@ to_double(const struct nx_value *v, double *d, struct nx_note *why)
 static enum nx_err
 to_whole(const struct nx_value *in, struct nx_value *out, struct nx_note *why)
 {
-    double d;
+    double d = 0;
     enum nx_err err = to_double(in, &d, why);
 
     *out = in->type == NX_TYPE_BOOL ? nx_value_uint(in->b) : *in;
@@ -291,7 +292,7 @@ check_range(const struct nx_value *v, int64_t min, uint64_t max, struct nx_note 
 static enum nx_err
 encode_whole(const struct nx_value *value, uint8_t *out, unsigned size, int64_t min, uint64_t max, struct nx_note *why)
 {
-    struct nx_value v;
+    struct nx_value v = nx_value_none();
     enum nx_err err = to_whole(value, &v, why);
 
     if (err == NX_OK)
@@ -360,7 +361,7 @@ static enum nx_err
 encode_duration(const struct s7_addr *addr, const struct nx_value *value, uint8_t *out, struct nx_note *why)
 {
     bool is_long = addr->type == S7_LTIME || addr->type == S7_LTOD;
-    int64_t ticks, min = 0, max = S7_S5TIME_MAX_MS;
+    int64_t ticks = 0, min = 0, max = S7_S5TIME_MAX_MS;
     enum nx_err err = to_ticks(value, is_long && is_float(addr->data_type) ? (double)S7_NS_PER_MS : 1, &ticks, why);
 
     if (err != NX_OK)
@@ -403,8 +404,8 @@ encode_moment(const struct s7_addr *addr, const struct nx_value *value, uint8_t 
     bool is_good = true;
     unsigned days;
     int64_t ns;
-    enum nx_err err = value->type == NX_TYPE_STRING ? text_to_ns(value, &ns, why)
-                                                    : to_ticks(value, (double)S7_NS_PER_MS, &ns, why);
+    enum nx_err err =
+        value->type == NX_TYPE_STRING ? text_to_ns(value, &ns, why) : to_ticks(value, (double)S7_NS_PER_MS, &ns, why);
 
     if (err != NX_OK)
         return err;
@@ -422,8 +423,8 @@ encode_moment(const struct s7_addr *addr, const struct nx_value *value, uint8_t 
 }
 
 enum nx_err
-s7_value_encode(const struct s7_addr *addr, const struct nx_value *value, uint8_t *out, unsigned *skip,
-                unsigned *len, struct nx_note *why)
+s7_value_encode(const struct s7_addr *addr, const struct nx_value *value, uint8_t *out, unsigned *skip, unsigned *len,
+                struct nx_note *why)
 {
     *skip = 0;
     *len = addr->bytes;
