@@ -242,6 +242,7 @@ s7_value_decode(const struct s7_addr *addr, const uint8_t *p, char text[S7_TEXT_
 static enum nx_err
 to_double(const struct nx_value *v, double *d, struct nx_note *why)
 {
+    *d = 0;
     switch (v->type) {
     case NX_TYPE_BOOL:
         *d = v->b;
@@ -265,7 +266,7 @@ to_double(const struct nx_value *v, double *d, struct nx_note *why)
 static enum nx_err
 to_whole(const struct nx_value *in, struct nx_value *out, struct nx_note *why)
 {
-    double d = 0;
+    double d;
     enum nx_err err = to_double(in, &d, why);
 
     *out = in->type == NX_TYPE_BOOL ? nx_value_uint(in->b) : *in;
@@ -338,9 +339,10 @@ encode_real(const struct s7_addr *addr, const struct nx_value *value, uint8_t *o
 static enum nx_err
 to_ticks(const struct nx_value *value, double factor, int64_t *ticks, struct nx_note *why)
 {
-    double d = 0;
+    double d;
     enum nx_err err = to_double(value, &d, why);
 
+    *ticks = 0;
     if (err != NX_OK)
         return err;
     if (value->type == NX_TYPE_INT || value->type == NX_TYPE_UINT) { /* exact, where a double is not */
@@ -361,7 +363,7 @@ static enum nx_err
 encode_duration(const struct s7_addr *addr, const struct nx_value *value, uint8_t *out, struct nx_note *why)
 {
     bool is_long = addr->type == S7_LTIME || addr->type == S7_LTOD;
-    int64_t ticks = 0, min = 0, max = S7_S5TIME_MAX_MS;
+    int64_t ticks, min = 0, max = S7_S5TIME_MAX_MS;
     enum nx_err err = to_ticks(value, is_long && is_float(addr->data_type) ? (double)S7_NS_PER_MS : 1, &ticks, why);
 
     if (err != NX_OK)
@@ -388,6 +390,7 @@ text_to_ns(const struct nx_value *value, int64_t *ns, struct nx_note *why)
     int64_t us;
     struct slice s = slice(value->s, value->len);
 
+    *ns = 0;
     if (s.len == 10) { /* a date alone is its midnight */
         memcpy(text, s.p, s.len);
         memcpy(text + s.len, "T00:00:00Z", sizeof "T00:00:00Z");
