@@ -2,11 +2,12 @@
 # make run    install what is missing, build, start the platform with a simulated plant
 # make test   install what is missing, build with sanitizers, run every test
 # make bench  the benchmarks of bench/run.py, one JSON line per case
-# make chaos  the kill -9 tests with KILLS (200) rounds each
+# make chaos  the fault matrix with ROUNDS (20) random rounds a fault, and KILLS (200) where a process is killed
 # make fuzz   each fuzz target for MINUTES (1)
 .PHONY: all run test bench chaos fuzz format clean
 
 KILLS ?= 200
+ROUNDS ?= 20
 MINUTES ?= 1
 PORT ?= 8080
 DATA ?= data
@@ -31,7 +32,7 @@ bench: all
 chaos:
 	@tools/deps test
 	@tools/run-tests build
-	@NEXUS_KILLS=$(KILLS) "$$(tools/venv)" -m pytest -q --timeout 7200 tests/crash
+	@NEXUS_KILLS=$(KILLS) NEXUS_ROUNDS=$(ROUNDS) "$$(tools/venv)" -m pytest -q --timeout 7200 tests/crash tests/faults
 
 fuzz:
 	@tools/deps test

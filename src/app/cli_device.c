@@ -1,356 +1,402 @@
-/* cli_device.c -- `nexus device ...` and `nexus plan DEVICE`. */
+/* cli_device.c -- `nexus device list|show|test|browse|plan|record|recordings`. */
 #include "app/cli.h"
 
 #include "base/mem.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-static const struct cli_verb device_verbs[];
-
-/* Reads options; wants one operand. NULL: a message was printed, *code is set. The operand, ready for a URL; free() it.
- */
-static char *
-one_device(struct cli *c, const struct option_spec *specs, int argc, char **argv, int *code)
+static const json_t *
+at(const json_t *object, const char *key)
 {
-    *code = EXIT_USAGE;
-    if (!options_read(&argc, argv, specs))
-        return NULL;
-    if (argc != 2) {
-        (void)fprintf(stderr, "nexus: one device is expected: nexus device %s DEVICE\n", argv[0]);
-        return NULL;
-    }
-    if (!cli_begin(c)) {
-        *code = c->exit_code;
-        return NULL;
-    }
-    return cli_escape(argv[1]);
+    return json_object_get(object, key);
+}
+
+static const char *
+text_at(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : "";
 }
 
 /* --- list, show --- */
 
-static int
-run_list(struct cli *c, int argc, char **argv)
+static char *
+endpoint(const json_t *device)
 {
-    static const struct cli_column columns[] = {
-        {"DEVICE", "id", NULL},
-        {"PROTOCOL", "protocol", NULL},
-        {"STATE", "status.state", NULL},
-        {"TAGS", "tag_count", NULL},
-        {"READ_MS", "status.stats.read_ms_avg", NULL},
-        {"SKIPPED", "status.stats.polls_skipped", NULL},
-        {"LAST_ERROR", "status.last_error", NULL},
-        {0},
-    };
-    const struct option_spec specs[] = {CLI_OPTIONS(c), {0}};
-    json_t *items;
+    const json_t *c = at(device, "connection");
+    const char *where = json_is_string(at(c, "host")) ? text_at(c, "host") : text_at(c, "serial_port");
+    char *port = cli_text(at(c, "port")), *text = mem_printf("%s%s%s", where, *port ? ":" : "", port);
 
-    if (!options_read(&argc, argv, specs) || argc != 1)
-        return cli_usage("device", &device_verbs[0]);
-    if (!cli_begin(c) || !(items = cli_list(c, "/api/v1/devices")))
-        return c->exit_code;
-    cli_print_list(c, items, columns);
-    json_decref(items);
-    return EXIT_OK;
+    free(port);
+    return text;
+}
+
+static struct cli_table *
+list_table(const json_t *devices)
+{
+    static const char *const titles[] = {"id",    "name", "protocol",  "endpoint",   "state",
+                                         ">tags", "poll", "last seen", "last error", NULL};
+    struct cli_table *t = cli_table_new(titles);
+    size_t i;
+    json_t *d;
+
+    json_array_foreach ((json_t *)(uintptr_t)devices, i, d) {
+        char *where = endpoint(d);
+        cli_table_json(t, at(d, "id"));
+        cli_table_json(t, at(d, "name"));
+        cli_table_json(t, at(d, "protocol"));
+        cli_table_text(t, where);
+        cli_table_json(t, at(at(d, "status"), "state"));
+        cli_table_json(t, at(d, "tag_count"));
+        cli_table_json(t, at(d, "poll_interval"));
+        cli_table_json(t, at(at(d, "status"), "last_seen"));
+        cli_table_json(t, at(at(d, "status"), "last_error"));
+        free(where);
+    }
+    return t;
 }
 
 static int
-run_show(struct cli *c, int argc, char **argv)
+device_list(struct cli *cli)
 {
-    const struct option_spec specs[] = {CLI_OPTIONS(c), {0}};
-    int code;
-    char *id = one_device(c, specs, argc, argv, &code);
-    json_t *json = id ? cli_call(c, "GET", NULL, "/api/v1/devices/%s", id) : NULL;
+    const char *filter = cli->option[CLI_FILTER];
+    char *path = filter ? cli_path("/devices?q=", filter, NULL) : mem_strdup("/devices");
+    json_t *devices;
+    int code = cli_list(cli->http, path, &devices);
 
-    free(id);
-    if (!json)
-        return id ? c->exit_code : code;
-    cli_print_json(json);
-    json_decref(json);
-    return EXIT_OK;
+    if (code == EXIT_OK) {
+        struct cli_table *t = list_table(devices);
+        code = cli_show(cli, devices, &t);
+    }
+    json_decref(devices);
+    free(path);
+    return code;
 }
 
-/* --- test --- */
-
-static const char *
-step_state(const json_t *item, char *buf, size_t cap)
+/* Members of members as "connection.host". */
+static void
+add_members(struct cli_table *t, const json_t *object, const char *prefix)
 {
-    (void)buf;
-    (void)cap;
-    return json_is_true(json_object_get(item, "skipped")) ? "skipped"
-           : json_is_true(json_object_get(item, "ok"))    ? "ok"
-                                                          : "FAILED";
+    const char *key;
+    json_t *value;
+
+    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
+        char *name = mem_printf("%s%s%s", prefix, *prefix ? "." : "", key);
+        if (json_is_object(value) && strchr(prefix, '.') == NULL) {
+            add_members(t, value, name);
+        } else {
+            cli_table_text(t, name);
+            cli_table_json(t, value);
+        }
+        free(name);
+    }
+}
+
+/* One question about the device of the first operand. */
+static int
+ask(struct cli *cli, const char *method, const char *suffix, json_t **out)
+{
+    char *path = cli_path("/devices/", cli->operands[0], suffix, NULL);
+    json_t *body = strcmp(method, "POST") == 0 ? json_object() : NULL;
+    int code = cli_call(cli->http, method, path, body, out);
+
+    json_decref(body);
+    free(path);
+    return code;
 }
 
 static int
-run_test(struct cli *c, int argc, char **argv)
+device_show(struct cli *cli)
 {
-    static const struct cli_column columns[] = {
-        {"STEP", "name", NULL},     {"RESULT", NULL, step_state}, {"MS", "elapsed_ms", NULL},
-        {"DETAIL", "detail", NULL}, {"FIX", "fix", NULL},         {0},
-    };
-    const struct option_spec specs[] = {CLI_OPTIONS(c), {0}};
-    int code;
-    char *id = one_device(c, specs, argc, argv, &code);
-    json_t *json = id ? cli_call(c, "POST", NULL, "/api/v1/devices/%s:test", id) : NULL;
-    bool is_ok = json_is_true(json_object_get(json, "ok"));
+    static const char *const titles[] = {"setting", "value", NULL};
+    json_t *device;
+    int code = ask(cli, "GET", "", &device);
 
-    free(id);
-    if (!json)
-        return id ? c->exit_code : code;
-    cli_print_list(c, json_object_get(json, "steps"), columns);
-    json_decref(json);
-    return is_ok ? EXIT_OK : EXIT_FAILED;
+    if (code == EXIT_OK) {
+        struct cli_table *t = cli_table_new(titles);
+        add_members(t, device, "");
+        code = cli_show(cli, device, &t);
+    }
+    json_decref(device);
+    return code;
 }
 
-/* --- plan --- */
+/* --- test, browse --- */
 
-static const char *
-tags_text(const json_t *item, char *buf, size_t cap)
+static struct cli_table *
+test_table(const json_t *result)
 {
-    const json_t *tags = json_object_get(item, "tags");
-    size_t n = json_array_size(tags);
+    static const char *const titles[] = {"step", "result", ">ms", "detail", "what helps", NULL};
+    struct cli_table *t = cli_table_new(titles);
+    size_t i;
+    json_t *step;
 
-    if (n == 1)
-        (void)snprintf(buf, cap, "%s", json_string_value(json_array_get(tags, 0)));
-    else
-        (void)snprintf(buf, cap, "%zu: %s .. %s", n, json_string_value(json_array_get(tags, 0)),
-                       json_string_value(json_array_get(tags, n - 1)));
-    return buf;
+    json_array_foreach (json_object_get(result, "steps"), i, step) {
+        cli_table_json(t, at(step, "name"));
+        cli_table_text(t, json_is_true(at(step, "skipped")) ? "skipped"
+                          : json_is_true(at(step, "ok"))    ? "ok"
+                                                            : "failed");
+        cli_table_json(t, at(step, "elapsed_ms"));
+        cli_table_json(t, at(step, "detail"));
+        cli_table_json(t, at(step, "fix"));
+    }
+    return t;
 }
 
-static const char *
-lag_text(const json_t *item, char *buf, size_t cap)
+static int
+device_test(struct cli *cli)
 {
-    (void)snprintf(buf, cap, "%.0f", json_number_value(json_object_get(item, "achieved_interval_ms")));
-    return buf;
+    json_t *result;
+    int code = ask(cli, "POST", ":test", &result);
+
+    if (code == EXIT_OK) {
+        struct cli_table *t = test_table(result);
+        code = cli_show(cli, result, &t);
+        if (code == EXIT_OK && !json_is_true(at(result, "ok")))
+            code = cli_fail(EXIT_FAILED, "device %s did not pass the test", cli->operands[0]);
+    }
+    json_decref(result);
+    return code;
 }
 
-/* Tags whose values come clearly later than was asked for. */
-static json_t *
-late_tags(const json_t *tags)
+static int
+device_browse(struct cli *cli)
 {
-    json_t *late = json_array(), *tag;
+    static const char *const titles[] = {"address", "data type", "description", NULL};
+    json_t *result, *node;
+    int code = ask(cli, "POST", ":browse", &result);
     size_t i;
 
-    json_array_foreach (tags, i, tag) {
-        double want = json_number_value(json_object_get(tag, "interval_ms"));
-        if (json_number_value(json_object_get(tag, "achieved_interval_ms")) > want * 1.1)
-            json_array_append(late, tag);
+    if (code == EXIT_OK) {
+        struct cli_table *t = cli_table_new(titles);
+        json_array_foreach (json_object_get(result, "nodes"), i, node) {
+            cli_table_json(t, at(node, "address"));
+            cli_table_json(t, at(node, "data_type"));
+            cli_table_json(t, at(node, "description"));
+        }
+        code = cli_show(cli, result, &t);
     }
-    return late;
-}
-
-static void
-print_summary(const json_t *plan)
-{
-    const json_t *cycle = json_object_get(plan, "cycle");
-    char predicted[32], achieved[32];
-
-    (void)printf("%s (%s, %s): %lld requests, %lld bytes out, %lld in, of them %lld in gaps; %lld holes; a cycle takes "
-                 "%s ms (predicted %s)\n",
-                 json_string_value(json_object_get(plan, "device_id")),
-                 json_string_value(json_object_get(plan, "protocol")),
-                 json_is_true(json_object_get(plan, "is_connected")) ? "connected" : "not connected",
-                 (long long)json_integer_value(json_object_get(cycle, "requests")),
-                 (long long)json_integer_value(json_object_get(cycle, "bytes_out")),
-                 (long long)json_integer_value(json_object_get(cycle, "bytes_in")),
-                 (long long)json_integer_value(json_object_get(cycle, "gap_bytes")),
-                 (long long)json_integer_value(json_object_get(cycle, "holes")),
-                 cli_value(json_object_get(cycle, "achieved_ms"), achieved, sizeof achieved),
-                 cli_value(json_object_get(cycle, "predicted_ms"), predicted, sizeof predicted));
-}
-
-static void
-print_late(const struct cli *c, const json_t *plan)
-{
-    static const struct cli_column columns[] = {{"LATE TAG", "id", NULL},
-                                                {"ADDRESS", "address", NULL},
-                                                {"WANTED_MS", "interval_ms", NULL},
-                                                {"ACHIEVED_MS", NULL, lag_text},
-                                                {0}};
-    json_t *late = late_tags(json_object_get(plan, "tags"));
-
-    if (json_array_size(late) > 0) {
-        (void)putchar('\n');
-        cli_print_list(c, late, columns);
-    }
-    json_decref(late);
-}
-
-static void
-print_plan(const struct cli *c, const json_t *plan)
-{
-    static const struct cli_column columns[] = {
-        {"REQUEST", "text", NULL},
-        {"OUT", "bytes_out", NULL},
-        {"IN", "bytes_in", NULL},
-        {"GAP", "gap_bytes", NULL},
-        {"TAGS", NULL, tags_text},
-        {"HOLE", "hole", NULL},
-        {0},
-    };
-    json_t *list;
-    size_t i;
-
-    print_summary(plan);
-    json_array_foreach (json_object_get(plan, "lists"), i, list) {
-        char achieved[32];
-        (void)printf("\nevery %lld ms (%s), achieved %s ms, %lld polls, %lld skipped\n",
-                     (long long)json_integer_value(json_object_get(list, "interval_ms")),
-                     json_string_value(json_object_get(list, "priority")),
-                     cli_value(json_object_get(list, "achieved_interval_ms"), achieved, sizeof achieved),
-                     (long long)json_integer_value(json_object_get(list, "polls")),
-                     (long long)json_integer_value(json_object_get(list, "skipped")));
-        cli_print_list(c, json_object_get(list, "requests"), columns);
-    }
-    print_late(c, plan);
-}
-
-static int
-run_plan(struct cli *c, int argc, char **argv)
-{
-    static const struct cli_column csv[] = {
-        {"tag", "id", NULL},
-        {"address", "address", NULL},
-        {"interval_ms", "interval_ms", NULL},
-        {"achieved_interval_ms", "achieved_interval_ms", NULL},
-        {"request", "request", NULL},
-        {"hole", "hole", NULL},
-        {0},
-    };
-    const struct option_spec specs[] = {CLI_OPTIONS(c), {0}};
-    int code;
-    char *id = one_device(c, specs, argc, argv, &code);
-    json_t *plan = id ? cli_call(c, "GET", NULL, "/api/v1/devices/%s:plan", id) : NULL;
-
-    free(id);
-    if (!plan)
-        return id ? c->exit_code : code;
-    if (c->output == CLI_JSON)
-        cli_print_json(plan);
-    else if (c->output == CLI_CSV)
-        cli_print_list(c, json_object_get(plan, "tags"), csv);
-    else
-        print_plan(c, plan);
-    json_decref(plan);
-    return EXIT_OK;
+    json_decref(result);
+    return code;
 }
 
 /* --- record --- */
 
-static const char *
-time_text(const json_t *item, char *buf, size_t cap)
+static int
+save(struct cli *cli, const char *api_path, const char *file)
 {
-    json_int_t us = json_integer_value(json_object_get(item, "time_us"));
-    time_t s = (time_t)(us / 1000000);
-    struct tm tm;
-    char clock[16];
+    struct wbuf bytes = wbuf_init(0);
+    int code = cli_download(cli->http, api_path, &bytes);
 
-    (void)gmtime_r(&s, &tm);
-    (void)strftime(clock, sizeof clock, "%H:%M:%S", &tm);
-    (void)snprintf(buf, cap, "%s.%06lld", clock, (long long)(us % 1000000));
-    return buf;
+    if (code == EXIT_OK) {
+        FILE *f = cli_output(strcmp(file, "-") == 0 ? NULL : file);
+        if (f) {
+            (void)fwrite(bytes.p, 1, bytes.len, f);
+            code = cli_output_close(f, f == stdout ? NULL : file);
+        } else {
+            code = EXIT_FAILED;
+        }
+    }
+    if (code == EXIT_OK)
+        (void)fprintf(stderr, "%zu bytes written to %s\n", bytes.len, file);
+    wbuf_free(&bytes);
+    return code;
 }
 
-static const char *
-values_text(const json_t *item, char *buf, size_t cap)
+static void
+put_hex(struct wbuf *out, const char *arrow, const char *hex)
 {
-    struct wbuf w = wbuf_fixed(buf, cap - 1);
-    size_t i, len = 0;
+    size_t n = 0;
+
+    if (!*hex)
+        return;
+    for (; hex[0] && hex[1]; hex += 2, n++) {
+        wbuf_str(out, n % 32 == 0 ? n == 0 ? arrow : "\n     " : "");
+        wbuf_printf(out, " %.2s", hex);
+    }
+    wbuf_char(out, '\n');
+}
+
+static void
+put_exchange(struct wbuf *out, const json_t *x)
+{
+    char clock[16];
+    size_t i;
     json_t *tag;
 
-    json_array_foreach (json_object_get(item, "tags"), i, tag) {
-        wbuf_printf(&w, "%s%s: %s", i ? "; " : "", json_string_value(json_object_get(tag, "id")),
-                    json_string_value(json_object_get(tag, "text")));
-        if (w.failed)
-            break;
-        len = w.len;
-    }
-    buf[len] = '\0';
-    return buf;
+    wbuf_str(out, cli_clock(json_integer_value(at(x, "time_us")), clock));
+    if (json_is_number(at(x, "took_us")))
+        wbuf_printf(out, "  %.1f ms", json_number_value(at(x, "took_us")) / 1000.0);
+    wbuf_printf(out, "  %s\n", text_at(x, "text"));
+    put_hex(out, "    >", text_at(x, "out"));
+    put_hex(out, "    <", text_at(x, "in"));
+    json_array_foreach (json_object_get(x, "tags"), i, tag)
+        wbuf_printf(out, "      %s: %s\n", text_at(tag, "id"), text_at(tag, "text"));
 }
 
 static int
-save_capture(struct cli *c, const char *id, const char *file)
+print_exchanges(const json_t *doc)
 {
-    char *path = mem_printf("/api/v1/devices/%s/recorder.pcapng", id);
-    struct wbuf data;
-    bool is_there = cli_download(c, path, &data);
-    FILE *f;
+    struct wbuf out = wbuf_init(0);
+    const json_t *link = at(doc, "link");
+    size_t i;
+    json_t *x;
 
-    free(path);
-    if (!is_there)
-        return c->exit_code;
-    f = fopen(file, "wbe");
-    if (!f || fwrite(data.p, 1, data.len, f) != data.len || fclose(f) != 0) {
-        (void)fprintf(stderr, "nexus: %s cannot be written: check the folder and its rights\n", file);
-        wbuf_free(&data);
-        return EXIT_FAILED;
+    wbuf_printf(&out, "%s: %lld frames, %lld bytes kept", text_at(doc, "device_id"),
+                (long long)json_integer_value(at(link, "frames")), (long long)json_integer_value(at(link, "bytes")));
+    if (json_array_size(at(link, "devices")) > 1)
+        wbuf_printf(&out, "; the connection is shared by %zu devices", json_array_size(at(link, "devices")));
+    wbuf_char(&out, '\n');
+    json_array_foreach (json_object_get(doc, "exchanges"), i, x)
+        put_exchange(&out, x);
+    (void)fwrite(wbuf_cstr(&out), 1, out.len, stdout);
+    wbuf_free(&out);
+    return cli_output_close(stdout, NULL);
+}
+
+static struct cli_table *
+exchange_table(const json_t *doc)
+{
+    static const char *const titles[] = {"time_us", "took_us", "text", "out", "in", "tags", NULL};
+    struct cli_table *t = cli_table_new(titles);
+    size_t i, j;
+    json_t *x, *tag;
+
+    json_array_foreach (json_object_get(doc, "exchanges"), i, x) {
+        struct wbuf tags = wbuf_init(0);
+        json_array_foreach (json_object_get(x, "tags"), j, tag)
+            wbuf_printf(&tags, "%s%s: %s", j ? "; " : "", text_at(tag, "id"), text_at(tag, "text"));
+        for (size_t k = 0; k < 5; k++)
+            cli_table_json(t, at(x, titles[k]));
+        cli_table_text(t, wbuf_cstr(&tags));
+        wbuf_free(&tags);
     }
-    (void)printf("%zu bytes in %s\n", data.len, file);
-    wbuf_free(&data);
-    return EXIT_OK;
+    return t;
 }
 
 static int
-run_record(struct cli *c, int argc, char **argv)
+device_record(struct cli *cli)
 {
-    static const struct cli_column columns[] = {
-        {"TIME", NULL, time_text},
-        {"US", "took_us", NULL},
-        {"EXCHANGE", "text", NULL},
-        {"TAGS", NULL, values_text},
-        {0},
-    };
-    const char *file = NULL;
-    const struct option_spec specs[] = {CLI_OPTIONS(c), {.name = "pcapng", .value = &file}, {0}};
+    json_t *doc;
     int code;
-    char *id = one_device(c, specs, argc, argv, &code);
-    json_t *json;
 
-    if (!id)
-        return code;
-    if (file) {
-        code = save_capture(c, id, file);
-        free(id);
+    if (cli->option[CLI_PCAPNG]) {
+        char *path = cli_path("/devices/", cli->operands[0], "/recorder.pcapng", NULL);
+        code = save(cli, path, cli->option[CLI_PCAPNG]);
+        free(path);
         return code;
     }
-    json = cli_call(c, "GET", NULL, "/api/v1/devices/%s/recorder", id);
-    free(id);
-    if (!json)
-        return c->exit_code;
-    if (c->output == CLI_JSON)
-        cli_print_json(json);
-    else
-        cli_print_list(c, json_object_get(json, "exchanges"), columns);
-    json_decref(json);
-    return EXIT_OK;
+    code = ask(cli, "GET", "/recorder", &doc);
+    if (code == EXIT_OK && cli->format <= CLI_AS_TABLE) {
+        code = print_exchanges(doc);
+    } else if (code == EXIT_OK) {
+        struct cli_table *t = exchange_table(doc);
+        code = cli_show(cli, doc, &t);
+    }
+    json_decref(doc);
+    return code;
 }
 
-static const struct cli_verb device_verbs[] = {
-    {"list", "", "all devices with their state", run_list},
-    {"show", "DEVICE", "its settings and status", run_show},
-    {"test", "DEVICE", "tries the way to it step by step", run_test},
-    {"plan", "DEVICE", "its requests, holes, and achieved rates", run_plan},
-    {"record", "DEVICE [--pcapng FILE]", "the last frames, decoded for each tag", run_record},
+static int
+list_recordings(struct cli *cli)
+{
+    static const char *const titles[] = {"name", "device_id", "time_us", "bytes", "reason", NULL};
+    json_t *doc, *r;
+    int code = cli_call(cli->http, "GET", "/recordings", NULL, &doc);
+    size_t i;
+
+    if (code == EXIT_OK) {
+        struct cli_table *t = cli_table_new(titles);
+        json_array_foreach (json_object_get(doc, "recordings"), i, r)
+            for (size_t k = 0; titles[k]; k++)
+                cli_table_json(t, at(r, titles[k]));
+        code = cli_show(cli, doc, &t);
+    }
+    json_decref(doc);
+    return code;
+}
+
+static int
+device_recordings(struct cli *cli)
+{
+    const char *name = cli->operands[0];
+    char *path;
+    int code;
+
+    if (!name)
+        return list_recordings(cli);
+    path = cli_path("/recordings/", name, NULL);
+    code = save(cli, path, cli->option[CLI_PCAPNG] ? cli->option[CLI_PCAPNG] : name);
+    free(path);
+    return code;
+}
+
+/* --- verbs --- */
+
+#define PLAN_VERB                                                                                                      \
+    .operands = "DEVICE", .help = "how it is read: requests, bytes, gaps, holes, achieved rates",                      \
+    .examples = "  nexus plan press-01\n  nexus plan press-01 -o json | jq .cycle\n", .min = 1, .max = 1,              \
+    .run = cli_plan
+
+static const struct cli_verb verbs[] = {
+    {.name = "list",
+     .operands = "",
+     .help = "all devices and their states",
+     .examples = "  nexus device list --filter press\n  nexus device list -o csv >devices.csv\n",
+     .options = CLI_BIT(FILTER),
+     .run = device_list},
+    {.name = "show",
+     .operands = "DEVICE",
+     .help = "settings and state of a device",
+     .examples = "  nexus device show press-01 -o json\n",
+     .min = 1,
+     .max = 1,
+     .run = device_show},
+    {.name = "test",
+     .operands = "DEVICE",
+     .help = "walks the way to the device step by step; exit code 1 when a step fails",
+     .examples = "  nexus device test press-01\n",
+     .min = 1,
+     .max = 1,
+     .run = device_test},
+    {.name = "browse",
+     .operands = "DEVICE",
+     .help = "the points that the device lists itself",
+     .examples = "  nexus device browse press-01 -o csv\n",
+     .min = 1,
+     .max = 1,
+     .run = device_browse},
+    {.name = "plan", PLAN_VERB},
+    {.name = "record",
+     .operands = "DEVICE",
+     .help = "the last exchanges with the device, decoded",
+     .examples = "  nexus device record press-01\n  nexus device record press-01 --pcapng press.pcapng\n",
+     .options = CLI_BIT(PCAPNG),
+     .min = 1,
+     .max = 1,
+     .run = device_record},
+    {.name = "recordings",
+     .operands = "[NAME]",
+     .help = "recordings that errors have left; with a NAME: saves one",
+     .examples = "  nexus device recordings\n  nexus device recordings press-01-1700000000.pcapng\n",
+     .options = CLI_BIT(PCAPNG),
+     .max = 1,
+     .run = device_recordings},
     {0},
 };
 
 int
 command_device(int argc, char **argv)
 {
-    return cli_run("device", device_verbs, argc, argv);
+    return cli_main("device", verbs, argc, argv);
 }
 
 int
 command_plan(int argc, char **argv)
 {
-    struct cli c = {0};
-    int code = run_plan(&c, argc, argv);
+    static const struct cli_verb verb = {.name = "plan", PLAN_VERB};
 
-    cli_end(&c);
-    return code;
+    return cli_main_verb(&verb, argc, argv);
 }

@@ -1,23 +1,33 @@
-/* cli_http.c -- requests of the commands for people, on libcurl. */
+/* cli_http.c -- from a verb to the API and back: tokens, pages, problems as sentences. */
 #include "app/cli.h"
 
 #include "base/mem.h"
+#include "http/json.h"
 
 #include <curl/curl.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
-#define ANSWER_BYTES (64u << 20)
-#define PAGE         500
-#define TIMEOUT_S    60L
+#define API_PREFIX   "/api/v1"
+#define DEFAULT_URL  "http://127.0.0.1:8080"
+#define ANSWER_BYTES (256u << 20)
+#define TIMEOUT_MS   90000L /* the longest write may wait 60 s */
+#define PAGE         "limit=1000"
+
+struct cli_http {
+    CURL *curl;
+    char *url; /* without a slash at the end */
+    struct cli_token token;
+};
 
 struct reply {
+    struct wbuf body;
     long status;
     CURLcode rc;
     char error[CURL_ERROR_SIZE];
-    struct wbuf body;
 };
 
 static size_t
@@ -29,63 +39,130 @@ take_bytes(char *p, size_t size, size_t n, void *arg)
     return w->failed ? 0 : size * n;
 }
 
-static struct curl_slist *
-headers_of(const struct cli *c)
-{
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-    const char *token = c->session ? c->session : c->token;
+/* --- one request --- */
 
+static struct curl_slist *
+headers_of(const struct cli_http *http, const char *method)
+{
+    struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json, application/problem+json, */*");
+    char *bearer = http->token.access ? mem_printf("Authorization: Bearer %s", http->token.access) : NULL;
+
+    headers = curl_slist_append(headers, strcmp(method, "PATCH") == 0 ? "Content-Type: application/merge-patch+json"
+                                                                      : "Content-Type: application/json");
     headers = curl_slist_append(headers, "Expect:");
-    if (token) {
-        char *line = mem_printf("Authorization: Bearer %s", token);
-        headers = curl_slist_append(headers, line);
-        free(line);
-    }
+    if (bearer)
+        headers = curl_slist_append(headers, bearer);
+    free(bearer);
     return headers;
 }
 
 static void
-perform(const struct cli *c, const char *method, const char *body, const char *path, struct reply *r)
+perform(struct cli_http *http, const char *method, const char *path, const char *body, struct reply *r)
 {
-    struct curl_slist *headers = headers_of(c);
-    char *url = mem_printf("%s%s", c->url, path);
-    CURL *curl = curl_easy_init();
+    char *url = mem_printf("%s" API_PREFIX "%s", http->url, path);
+    struct curl_slist *headers = headers_of(http, method);
 
-    *r = (struct reply){.rc = CURLE_FAILED_INIT, .body = wbuf_init(ANSWER_BYTES)};
-    if (curl) {
-        curl_easy_setopt(curl, CURLOPT_URL, url);
-        curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-        if (body)
-            curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-        curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-        curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
-        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
-        curl_easy_setopt(curl, CURLOPT_WRITEDATA, &r->body);
-        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, r->error);
-        r->rc = curl_easy_perform(curl);
-        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &r->status);
-    }
-    curl_easy_cleanup(curl);
+    *r = (struct reply){.body = wbuf_init(ANSWER_BYTES)};
+    curl_easy_reset(http->curl);
+    curl_easy_setopt(http->curl, CURLOPT_URL, url);
+    curl_easy_setopt(http->curl, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(http->curl, CURLOPT_CUSTOMREQUEST, method);
+    if (body)
+        curl_easy_setopt(http->curl, CURLOPT_COPYPOSTFIELDS, body);
+    curl_easy_setopt(http->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(http->curl, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(http->curl, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
+    curl_easy_setopt(http->curl, CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, take_bytes);
+    curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, &r->body);
+    curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, r->error);
+    r->rc = curl_easy_perform(http->curl);
+    curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &r->status);
     curl_slist_free_all(headers);
     free(url);
 }
 
+static json_t *
+json_of(const struct reply *r)
+{
+    struct slice text = wbuf_slice_of(&r->body);
+
+    return text.len > 0 ? json_loadb((const char *)text.p, text.len, JSON_DECODE_ANY, NULL) : NULL;
+}
+
+/* --- a new access token --- */
+
+/* Somebody else may have renewed it meanwhile: a refresh token works once. */
+static bool
+take_over_token(struct cli_http *http)
+{
+    struct cli_token now = {0};
+    const struct cli file = {.option = {[CLI_TOKEN_FILE] = http->token.path}};
+    bool is_other = cli_token_read(&file, &now) == EXIT_OK && now.access && strcmp(now.access, http->token.access) != 0;
+
+    if (!is_other) {
+        cli_token_free(&now);
+        return false;
+    }
+    cli_token_free(&http->token);
+    http->token = now;
+    return true;
+}
+
+static bool
+refresh(struct cli_http *http)
+{
+    json_t *ask = json_pack("{s:s}", "refresh_token", http->token.refresh), *pair;
+    char *body = json_dumps(ask, JSON_COMPACT);
+    struct reply r;
+    bool is_new;
+
+    perform(http, "POST", "/auth/refresh", body, &r);
+    pair = json_of(&r);
+    is_new = r.rc == CURLE_OK && r.status == 200 && cli_token_write(http->token.path, http->url, pair) == EXIT_OK &&
+             take_over_token(http);
+    json_decref(pair);
+    json_decref(ask);
+    wbuf_free(&r.body);
+    free(body);
+    return is_new;
+}
+
+static bool
+renew(struct cli_http *http)
+{
+    char *lock = http->token.refresh ? mem_printf("%s.lock", http->token.path) : NULL;
+    int fd = lock ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    bool is_new = false;
+
+    free(lock);
+    if (fd < 0)
+        return false;
+    if (flock(fd, LOCK_EX) == 0)
+        is_new = take_over_token(http) || refresh(http);
+    (void)close(fd);
+    return is_new;
+}
+
 /* --- failures --- */
 
-static int
-exit_code_of_status(long status)
+int
+cli_exit_code_of_status(long status)
 {
     switch (status) {
     case 401:
     case 403:
         return EXIT_DENIED;
     case 404:
+    case 410:
         return EXIT_NOT_FOUND;
     case 409:
     case 412:
     case 428:
         return EXIT_CONFLICT;
+    case 408:
     case 429:
     case 502:
     case 503:
@@ -96,194 +173,216 @@ exit_code_of_status(long status)
     }
 }
 
-static void
-print_texts(const json_t *list, const char *member)
+static const char *
+text_of(const json_t *object, const char *key)
 {
+    return json_string_value(json_object_get(object, key));
+}
+
+static void
+print_problem(const struct cli_http *http, const struct reply *r, const json_t *problem)
+{
+    const char *detail = text_of(problem, "detail"), *title = text_of(problem, "title"),
+               *code = text_of(problem, "code");
     size_t i;
-    json_t *one;
+    json_t *item;
 
-    json_array_foreach (list, i, one) {
-        const char *text = member ? json_string_value(json_object_get(one, member)) : json_string_value(one);
-        const char *pointer = member ? json_string_value(json_object_get(one, "pointer")) : NULL;
-        if (text)
-            (void)fprintf(stderr, "  %s%s%s\n", pointer ? pointer : "", pointer ? ": " : "", text);
-    }
-}
-
-static void
-print_problem(const struct reply *r)
-{
-    json_t *json = json_loadb((const char *)r->body.p, r->body.len, 0, NULL);
-    const char *detail = json_string_value(json_object_get(json, "detail"));
-    const char *title = json_string_value(json_object_get(json, "title"));
-
-    (void)fprintf(stderr, "nexus: %s\n", detail ? detail : title ? title : "the server answered without a reason");
-    print_texts(json_object_get(json, "errors"), "detail");
-    print_texts(json_object_get(json, "fixes"), NULL);
+    (void)fprintf(stderr, "nexus: %s", detail ? detail : title ? title : "the core has refused the request");
+    (void)fprintf(stderr, code ? " (%s)\n" : "%s\n", code ? code : "");
+    if (!code)
+        (void)fprintf(stderr, "  %s answered with status %ld\n", http->url, r->status);
+    json_array_foreach (json_object_get(problem, "errors"), i, item)
+        (void)fprintf(stderr, "  %s: %s\n", text_of(item, "pointer") ? text_of(item, "pointer") : "",
+                      text_of(item, "detail") ? text_of(item, "detail") : "");
     if (r->status == 401)
-        (void)fputs("  Log in with --user NAME (password in NEXUS_PASSWORD), or give --token or NEXUS_TOKEN.\n",
-                    stderr);
-    json_decref(json);
+        (void)fprintf(stderr, "  hint: log in with: nexus login --url %s\n", http->url);
+    json_array_foreach (json_object_get(problem, "fixes"), i, item)
+        if (json_is_string(item))
+            (void)fprintf(stderr, "  hint: %s\n", json_string_value(item));
 }
 
-static bool
-is_good(struct cli *c, const struct reply *r)
+static int
+fail(const struct cli_http *http, const struct reply *r)
 {
+    json_t *problem;
+
     if (r->rc != CURLE_OK) {
-        (void)fprintf(stderr,
-                      "nexus: no answer from %s: %s\n  Is the platform running? Name its address with --url or "
-                      "NEXUS_URL.\n",
-                      c->url, r->error[0] ? r->error : curl_easy_strerror(r->rc));
-        c->exit_code = EXIT_UNAVAILABLE;
-        return false;
+        (void)cli_fail(EXIT_UNAVAILABLE, "the core at %s cannot be asked: %s", http->url,
+                       r->error[0] ? r->error : curl_easy_strerror(r->rc));
+        (void)fputs("  hint: check that it runs (nexus up), or name another with --url\n", stderr);
+        return r->rc == CURLE_WRITE_ERROR ? EXIT_FAILED : EXIT_UNAVAILABLE;
     }
-    if (r->status >= 200 && r->status < 300)
-        return true;
-    print_problem(r);
-    c->exit_code = exit_code_of_status(r->status);
-    return false;
+    problem = json_of(r);
+    print_problem(http, r, problem);
+    json_decref(problem);
+    return cli_exit_code_of_status(r->status);
 }
 
-/* --- requests --- */
+/* --- calls --- */
 
-static json_t *
-call(struct cli *c, const char *method, const json_t *body, const char *path)
+static int
+ask(struct cli_http *http, const char *method, const char *path, const char *body, struct reply *r)
 {
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    struct reply r;
-    json_t *json = NULL;
-
-    perform(c, method, text, path, &r);
-    if (is_good(c, &r)) {
-        json = r.body.len > 0 ? json_loadb((const char *)r.body.p, r.body.len, 0, NULL) : json_object();
-        if (!json) {
-            (void)fprintf(stderr, "nexus: %s did not answer with JSON; is this the address of a NEXUS core?\n", c->url);
-            c->exit_code = EXIT_FAILED;
-        }
+    perform(http, method, path, body, r);
+    if (r->rc == CURLE_OK && r->status == 401 && renew(http)) {
+        wbuf_free(&r->body);
+        perform(http, method, path, body, r);
     }
-    free(text);
+    return r->rc == CURLE_OK && r->status >= 200 && r->status < 300 ? EXIT_OK : fail(http, r);
+}
+
+int
+cli_call(struct cli_http *http, const char *method, const char *path, const json_t *body, json_t **out)
+{
+    struct wbuf text = wbuf_init(0);
+    struct reply r;
+    int code;
+
+    if (body)
+        json_print(body, &text);
+    code = ask(http, method, path, body ? wbuf_cstr(&text) : NULL, &r);
+    if (out)
+        *out = code == EXIT_OK ? json_of(&r) : NULL;
     wbuf_free(&r.body);
-    return json;
+    wbuf_free(&text);
+    return code;
 }
 
-json_t *
-cli_call(struct cli *c, const char *method, json_t *body, const char *fmt, ...)
-{
-    char path[2048];
-    va_list ap;
-
-    va_start(ap, fmt);
-    (void)vsnprintf(path, sizeof path, fmt, ap);
-    va_end(ap);
-    return call(c, method, body, path);
-}
-
-json_t *
-cli_list(struct cli *c, const char *fmt, ...)
-{
-    json_t *all = json_array();
-    char path[2048], page[3072], cursor[1024] = "";
-    va_list ap;
-
-    va_start(ap, fmt);
-    (void)vsnprintf(path, sizeof path, fmt, ap);
-    va_end(ap);
-    do {
-        (void)snprintf(page, sizeof page, "%s%climit=%d%s%s", path, strchr(path, '?') ? '&' : '?', PAGE,
-                       cursor[0] ? "&cursor=" : "", cursor);
-        json_t *json = call(c, "GET", NULL, page);
-        if (!json) {
-            json_decref(all);
-            return NULL;
-        }
-        json_array_extend(all, json_object_get(json, "items"));
-        const char *next = json_string_value(json_object_get(json, "next_cursor"));
-        char *escaped = next ? cli_escape(next) : NULL;
-        (void)snprintf(cursor, sizeof cursor, "%s", escaped ? escaped : "");
-        free(escaped);
-        json_decref(json);
-    } while (cursor[0]);
-    return all;
-}
-
-bool
-cli_download(struct cli *c, const char *path, struct wbuf *out)
+int
+cli_download(struct cli_http *http, const char *path, struct wbuf *out)
 {
     struct reply r;
+    int code = ask(http, "GET", path, NULL, &r);
 
-    perform(c, "GET", NULL, path, &r);
-    if (!is_good(c, &r)) {
-        wbuf_free(&r.body);
-        return false;
-    }
-    *out = r.body;
-    return true;
+    if (code == EXIT_OK)
+        wbuf_slice(out, wbuf_slice_of(&r.body));
+    wbuf_free(&r.body);
+    return code;
+}
+
+static char *
+page_path(const char *path, const char *cursor)
+{
+    const char *join = strchr(path, '?') ? "&" : "?";
+    char *encoded = cursor ? curl_easy_escape(NULL, cursor, 0) : NULL;
+    char *page =
+        encoded ? mem_printf("%s%s" PAGE "&cursor=%s", path, join, encoded) : mem_printf("%s%s" PAGE, path, join);
+
+    curl_free(encoded);
+    return page;
+}
+
+int
+cli_each(struct cli_http *http, const char *path, int (*each)(void *arg, json_t *item), void *arg)
+{
+    char *cursor = NULL;
+    int code;
+
+    do {
+        char *page = page_path(path, cursor);
+        json_t *answer, *item;
+        size_t i;
+
+        free(cursor);
+        cursor = NULL;
+        code = cli_call(http, "GET", page, NULL, &answer);
+        free(page);
+        json_array_foreach (json_object_get(answer, "items"), i, item)
+            if (code == EXIT_OK)
+                code = each(arg, item);
+        if (text_of(answer, "next_cursor"))
+            cursor = mem_strdup(text_of(answer, "next_cursor"));
+        json_decref(answer);
+    } while (code == EXIT_OK && cursor);
+    free(cursor);
+    return code;
+}
+
+static int
+append(void *arg, json_t *item)
+{
+    json_array_append(arg, item);
+    return EXIT_OK;
+}
+
+int
+cli_list(struct cli_http *http, const char *path, json_t **out)
+{
+    *out = json_array();
+    return cli_each(http, path, append, *out);
 }
 
 char *
-cli_escape(const char *text)
+cli_path(const char *part, ...)
 {
-    char *part = curl_easy_escape(NULL, text, 0), *copy = mem_strdup(part ? part : "");
+    struct wbuf w = wbuf_init(0);
+    bool is_operand = false;
+    va_list ap;
+    char *path;
 
-    curl_free(part);
-    return copy;
-}
-
-/* --- begin and end --- */
-
-static bool
-read_output(struct cli *c)
-{
-    static const char *const names[] = {"table", "json", "csv"};
-
-    for (unsigned i = 0; i < MEM_COUNT(names); i++)
-        if (!c->output_name || strcmp(c->output_name, names[i]) == 0) {
-            c->output = (enum cli_output)i;
-            return true;
-        }
-    (void)fprintf(stderr, "nexus: -o takes table, json or csv, not '%s'\n", c->output_name);
-    c->exit_code = EXIT_USAGE;
-    return false;
-}
-
-static bool
-log_in(struct cli *c)
-{
-    const char *password = getenv("NEXUS_PASSWORD");
-    json_t *body, *json;
-
-    if (!password) {
-        (void)fputs("nexus: --user needs the password in the environment variable NEXUS_PASSWORD\n", stderr);
-        c->exit_code = EXIT_USAGE;
-        return false;
+    va_start(ap, part);
+    for (; part; part = va_arg(ap, const char *), is_operand = !is_operand) {
+        char *encoded = is_operand ? curl_easy_escape(NULL, part, 0) : NULL;
+        wbuf_str(&w, encoded ? encoded : part);
+        curl_free(encoded);
     }
-    body = json_pack("{s:s, s:s}", "username", c->user, "password", password);
-    json = call(c, "POST", body, "/api/v1/auth/login");
-    json_decref(body);
-    if (!json)
-        return false;
-    c->session = mem_strdup(json_string_value(json_object_get(json, "access_token")));
-    json_decref(json);
-    return true;
+    va_end(ap);
+    path = mem_strdup(wbuf_cstr(&w));
+    wbuf_free(&w);
+    return path;
 }
 
-bool
-cli_begin(struct cli *c)
-{
-    const char *url = getenv("NEXUS_URL"), *token = getenv("NEXUS_TOKEN");
+/* --- life --- */
 
-    if (!c->url)
-        c->url = url ? url : "http://127.0.0.1:8080";
-    if (!c->token && !c->user)
-        c->token = token;
-    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
-    return read_output(c) && (!c->user || log_in(c));
+/* A token goes only to the installation that gave it. */
+static int
+choose_url(struct cli_http *http, const struct cli *cli)
+{
+    const char *wanted = cli->option[CLI_URL] ? cli->option[CLI_URL] : getenv("NEXUS_URL");
+    size_t len;
+
+    if (!wanted)
+        wanted = http->token.url ? http->token.url : DEFAULT_URL;
+    len = strlen(wanted);
+    while (len > 0 && wanted[len - 1] == '/')
+        len--;
+    http->url = mem_strndup(wanted, len);
+    if (strncmp(http->url, "http://", 7) != 0 && strncmp(http->url, "https://", 8) != 0)
+        return cli_fail(EXIT_USAGE, "the address '%s' does not begin with http:// or https://", http->url);
+    if (http->token.url && strcmp(http->token.url, http->url) != 0)
+        cli_token_free(&http->token);
+    return EXIT_OK;
+}
+
+int
+cli_http_open(struct cli_http **out, const struct cli *cli)
+{
+    struct cli_http *http = mem_alloc(sizeof *http);
+    int code = cli_token_read(cli, &http->token);
+
+    *out = http;
+    http->curl = curl_easy_init();
+    if (!http->curl)
+        return cli_fail(EXIT_FAILED, "libcurl cannot be used here");
+    return code == EXIT_OK ? choose_url(http, cli) : code;
 }
 
 void
-cli_end(struct cli *c)
+cli_http_close(struct cli_http **hp)
 {
-    free(c->session);
-    c->session = NULL;
-    curl_global_cleanup();
+    struct cli_http *http = *hp;
+
+    *hp = NULL;
+    if (!http)
+        return;
+    curl_easy_cleanup(http->curl);
+    cli_token_free(&http->token);
+    free(http->url);
+    free(http);
+}
+
+const char *
+cli_http_url(const struct cli_http *http)
+{
+    return http->url;
 }

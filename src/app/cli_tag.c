@@ -1,426 +1,344 @@
-/* cli_tag.c -- `nexus tag read|write|watch|import|export`. Tags are named DEVICE/TAG. */
+/* cli_tag.c -- `nexus tag read|write|watch`; import and export are in cli_tag_file.c. A tag is written DEVICE/TAG. */
 #include "app/cli.h"
 
-#include "app/csv.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/timefmt.h"
 
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <uthash.h>
 
-#define IMPORT_BYTES (64u << 20)
-#define IMPORT_BATCH 5000u
+#define TAGS_MAX 64 /* operands */
 
-static const struct cli_verb tag_verbs[];
-
-static const char *
-quality_text(const json_t *item, char *buf, size_t cap)
+static json_t *
+at(const json_t *object, const char *key)
 {
-    (void)buf;
-    (void)cap;
-    return cli_quality(json_object_get(item, "quality"));
+    return json_object_get(object, key);
 }
 
 static const char *
-name_text(const json_t *item, char *buf, size_t cap)
+text_at(const json_t *object, const char *key)
 {
-    (void)snprintf(buf, cap, "%s/%s", json_string_value(json_object_get(item, "device_id")),
-                   json_string_value(json_object_get(item, "id")));
-    return buf;
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : "";
 }
 
-static const struct cli_column value_columns[] = {
-    {"TAG", NULL, name_text},
-    {"VALUE", "value", NULL},
-    {"UNIT", "unit", NULL},
-    {"QUALITY", NULL, quality_text},
-    {"TIME", "timestamp", NULL},
-    {"ERROR", "error", NULL},
-    {0},
-};
-
-/* Splits DEVICE/TAG; both ready for a URL, free() them. */
-static bool
-split_name(const char *name, char **device, char **tag)
+/* "/devices/D/tags" or "/devices/D/tags/T"; is_list tells which. free() it. */
+static char *
+path_of(const char *operand, bool *is_list)
 {
-    const char *stroke = strchr(name, '/');
-    char *part;
+    const char *slash = strchr(operand, '/');
+    char *device = slash ? mem_strndup(operand, (size_t)(slash - operand)) : mem_strdup(operand);
+    char *path;
 
-    if (!stroke || stroke == name || !stroke[1]) {
-        (void)fprintf(stderr, "nexus: '%s' is no tag: write DEVICE/TAG\n", name);
-        return false;
+    *is_list = slash == NULL || slash[1] == '\0';
+    path = *is_list ? cli_path("/devices/", device, "/tags", NULL)
+                    : cli_path("/devices/", device, "/tags/", slash + 1, NULL);
+    free(device);
+    return path;
+}
+
+/* Calls each for every tag that the operands name. */
+static int
+each_tag(struct cli *cli, int (*each)(void *arg, json_t *tag), void *arg)
+{
+    int code = EXIT_OK;
+
+    for (int i = 0; i < cli->operand_count && code == EXIT_OK; i++) {
+        bool is_list;
+        char *path = path_of(cli->operands[i], &is_list);
+        json_t *tag = NULL;
+
+        if (is_list)
+            code = cli_each(cli->http, path, each, arg);
+        else if ((code = cli_call(cli->http, "GET", path, NULL, &tag)) == EXIT_OK)
+            code = each(arg, tag);
+        json_decref(tag);
+        free(path);
     }
-    part = mem_strndup(name, (size_t)(stroke - name));
-    *device = cli_escape(part);
-    *tag = cli_escape(stroke + 1);
-    free(part);
-    return true;
+    return code;
 }
 
 /* --- read --- */
 
-/* A whole device, or one tag, appended to items. */
-static bool
-add_tags(struct cli *c, const char *name, json_t *items)
+static int
+collect(void *arg, json_t *tag)
 {
-    char *device, *tag, *whole;
-    json_t *json;
-
-    if (!strchr(name, '/')) {
-        whole = cli_escape(name);
-        json = cli_list(c, "/api/v1/devices/%s/tags", whole);
-        free(whole);
-        if (json)
-            json_array_extend(items, json);
-        json_decref(json);
-        return json != NULL;
-    }
-    if (!split_name(name, &device, &tag)) {
-        c->exit_code = EXIT_USAGE;
-        return false;
-    }
-    json = cli_call(c, "GET", NULL, "/api/v1/devices/%s/tags/%s", device, tag);
-    free(device);
-    free(tag);
-    return json && json_array_append_new(items, json) == 0;
+    json_array_append(arg, tag);
+    return EXIT_OK;
 }
 
-static json_t *
-read_all(struct cli *c, int argc, char **argv)
+static void
+add_value(struct cli_table *t, const json_t *tag)
 {
-    json_t *items = json_array();
-
-    for (int i = 1; i < argc; i++)
-        if (!add_tags(c, argv[i], items)) {
-            json_decref(items);
-            return NULL;
-        }
-    return items;
+    cli_table_printf(t, "%s/%s", text_at(tag, "device_id"), text_at(tag, "id"));
+    cli_table_json(t, at(tag, "value"));
+    cli_table_json(t, at(tag, "unit"));
+    cli_table_text(t, cli_quality(at(tag, "quality")));
+    cli_table_json(t, at(tag, "timestamp"));
 }
 
 static int
-run_read(struct cli *c, int argc, char **argv)
+tag_read(struct cli *cli)
 {
-    const struct option_spec specs[] = {CLI_OPTIONS(c), {0}};
-    json_t *items;
+    static const char *const titles[] = {"tag", ">value", "unit", "quality", "time", NULL};
+    json_t *tags = json_array(), *tag;
+    int code = each_tag(cli, collect, tags);
+    size_t i;
 
-    if (!options_read(&argc, argv, specs) || argc < 2)
-        return cli_usage("tag", &tag_verbs[0]);
-    if (!cli_begin(c) || !(items = read_all(c, argc, argv)))
-        return c->exit_code;
-    cli_print_list(c, items, value_columns);
-    json_decref(items);
-    return EXIT_OK;
+    if (code == EXIT_OK) {
+        struct cli_table *t = cli_table_new(titles);
+        json_array_foreach (tags, i, tag)
+            add_value(t, tag);
+        code = cli_show(cli, tags, &t);
+    }
+    json_decref(tags);
+    return code;
 }
 
 /* --- write --- */
 
-/* A number, true or false as such; anything else, and what stands in quotes, is a text. */
+/* A value as the tag takes it: "5" is text for a text tag and a number for others. */
 static json_t *
-value_of(const char *text)
+value_of(const json_t *tag, const char *text)
 {
-    json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
+    struct slice s = slice_str(text);
+    int64_t whole;
+    double x;
 
-    if (json && !json_is_object(json) && !json_is_array(json) && !json_is_null(json))
-        return json;
-    json_decref(json);
-    return json_string(text);
+    if (strcmp(text_at(tag, "data_type"), "string") == 0)
+        return json_string(text);
+    if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+        return json_boolean(text[0] == 't');
+    if (num_i64(s, &whole))
+        return json_integer(whole);
+    return num_double(s, &x) ? json_real(x) : json_string(text);
 }
 
-static int
-send_write(struct cli *c, const char *name, json_t *body)
+static json_t *
+write_body(const struct cli *cli, const json_t *tag, int64_t ttl_ms)
 {
-    char *device, *tag, buf[256];
-    json_t *json;
-    bool is_done;
+    json_t *body = json_object();
 
-    if (!split_name(name, &device, &tag))
-        return EXIT_USAGE;
-    json = cli_call(c, "POST", body, "/api/v1/devices/%s/tags/%s:write", device, tag);
-    free(device);
-    free(tag);
-    if (!json)
-        return c->exit_code;
-    is_done = json_is_true(json_object_get(json, "success"));
-    if (c->output == CLI_JSON)
-        cli_print_json(json);
-    else if (is_done)
-        (void)printf("%s is now %s\n", name, cli_value(json_object_get(json, "value"), buf, sizeof buf));
-    if (!is_done || json_object_get(json, "error"))
-        (void)fprintf(stderr, "nexus: %s\n", cli_value(json_object_get(json, "error"), buf, sizeof buf));
-    json_decref(json);
-    return is_done ? EXIT_OK : EXIT_FAILED;
-}
-
-static int
-run_write(struct cli *c, int argc, char **argv)
-{
-    const char *expected = NULL, *ttl = NULL;
-    const struct option_spec specs[] = {CLI_OPTIONS(c),
-                                        {.name = "expected", .value = &expected},
-                                        {.name = "ttl", .value = &ttl},
-                                        {0}};
-    json_t *body;
-    uint64_t ttl_ms = 0;
-    int code;
-
-    if (!options_read(&argc, argv, specs) || argc != 3 || (ttl && !num_u64(slice_str(ttl), &ttl_ms)))
-        return cli_usage("tag", &tag_verbs[1]);
-    if (!cli_begin(c))
-        return c->exit_code;
-    body = json_pack("{s:o}", "value", value_of(argv[2]));
-    if (expected)
-        json_object_set_new(body, "expected", value_of(expected));
+    json_object_set_new(body, "value", value_of(tag, cli->operands[1]));
+    if (cli->option[CLI_EXPECTED])
+        json_object_set_new(body, "expected", value_of(tag, cli->option[CLI_EXPECTED]));
+    if (cli->option[CLI_REASON])
+        json_object_set_new(body, "reason", json_string(cli->option[CLI_REASON]));
     if (ttl_ms > 0)
-        json_object_set_new(body, "ttl_ms", json_integer((json_int_t)ttl_ms));
-    code = send_write(c, argv[1], body);
-    json_decref(body);
+        json_object_set_new(body, "ttl_ms", json_integer(ttl_ms));
+    return body;
+}
+
+static int
+show_write(const struct cli *cli, const json_t *tag, const json_t *result)
+{
+    static const char *const titles[] = {"tag", ">read back", "unit", ">ms", NULL};
+    struct cli_table *t = cli_table_new(titles);
+
+    cli_table_printf(t, "%s/%s", text_at(tag, "device_id"), text_at(tag, "id"));
+    cli_table_json(t, at(result, "value"));
+    cli_table_json(t, at(tag, "unit"));
+    cli_table_json(t, at(result, "duration_ms"));
+    return cli_show(cli, result, &t);
+}
+
+static int
+tag_write(struct cli *cli)
+{
+    const char *ttl = cli->option[CLI_TTL];
+    int64_t ttl_ms = 0;
+    bool is_list;
+    char *path = path_of(cli->operands[0], &is_list), *write_path = mem_printf("%s:write", path);
+    json_t *tag = NULL, *result = NULL, *body;
+    int code = EXIT_OK;
+
+    if (is_list)
+        code = cli_fail(EXIT_USAGE, "'%s' names no tag: write DEVICE/TAG", cli->operands[0]);
+    else if (ttl && (!num_duration_ms(slice_str(ttl), &ttl_ms) || ttl_ms <= 0))
+        code = cli_fail(EXIT_USAGE, "--ttl is a time such as 500ms or 5s, not '%s'", ttl);
+    if (code == EXIT_OK)
+        code = cli_call(cli->http, "GET", path, NULL, &tag);
+    if (code == EXIT_OK) {
+        body = write_body(cli, tag, ttl_ms);
+        code = cli_call(cli->http, "POST", write_path, body, &result);
+        json_decref(body);
+    }
+    if (code == EXIT_OK)
+        code = show_write(cli, tag, result);
+    json_decref(result);
+    json_decref(tag);
+    free(write_path);
+    free(path);
     return code;
 }
 
-/* --- watch --- */
+/* --- watch: asks again and again, prints what is new --- */
 
-static volatile sig_atomic_t is_interrupted;
+struct watched {
+    char *topic, *last; /* what was printed last */
+    UT_hash_handle hh;
+};
+
+struct watch {
+    struct cli *cli;
+    struct watched *tags;
+    long left; /* lines; negative: no end */
+};
 
 static void
-on_interrupt(int signum)
+print_line(struct watch *w, const json_t *tag)
 {
-    (void)signum;
-    is_interrupted = 1;
-}
+    static const char *const titles[] = {"time", "tag", "value", "unit", "quality", NULL};
+    struct wbuf out = wbuf_init(0);
+    char *value = cli_text(at(tag, "value"));
+    const char *const cells[] = {text_at(tag, "timestamp"), text_at(tag, "topic"), value, text_at(tag, "unit"),
+                                 cli_quality(at(tag, "quality"))};
 
-static void
-print_change(const struct cli *c, const json_t *item)
-{
-    char name[256], value[256];
-    const char *unit = json_string_value(json_object_get(item, "unit"));
-
-    if (c->output == CLI_JSON) {
-        (void)json_dumpf(item, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
-        (void)putchar('\n');
-    } else if (c->output == CLI_CSV) {
-        (void)printf("%s,%s,%s,%s\r\n", cli_value(json_object_get(item, "timestamp"), value, sizeof value),
-                     name_text(item, name, sizeof name), cli_quality(json_object_get(item, "quality")),
-                     cli_value(json_object_get(item, "value"), value, sizeof value));
-    } else {
-        (void)printf("%s  %s", json_string_value(json_object_get(item, "timestamp")),
-                     name_text(item, name, sizeof name));
-        (void)printf(" = %s%s%s", cli_value(json_object_get(item, "value"), value, sizeof value), unit ? " " : "",
-                     unit ? unit : "");
-        (void)printf("  %s\n", cli_quality(json_object_get(item, "quality")));
-    }
-    (void)fflush(stdout);
-}
-
-/* Prints what is new since the last look; seen: name -> timestamp and quality. */
-static void
-print_news(const struct cli *c, const json_t *items, json_t *seen)
-{
-    char name[256], mark[128], stamp[64];
-    json_t *item;
-    size_t i;
-
-    json_array_foreach (items, i, item) {
-        const char *before = json_string_value(json_object_get(seen, name_text(item, name, sizeof name)));
-        (void)snprintf(mark, sizeof mark, "%s %lld", cli_value(json_object_get(item, "timestamp"), stamp, sizeof stamp),
-                       (long long)json_integer_value(json_object_get(item, "quality")));
-        if (!json_is_string(json_object_get(item, "timestamp")) || (before && strcmp(before, mark) == 0))
-            continue;
-        json_object_set_new(seen, name, json_string(mark));
-        print_change(c, item);
-    }
+    if (w->cli->format == CLI_AS_CSV)
+        for (unsigned i = 0; titles[i]; i++) {
+            cli_csv_cell(&out, cells[i]);
+            wbuf_str(&out, titles[i + 1] ? "," : "\r\n");
+        }
+    else
+        wbuf_printf(&out, "%-27s  %s/%s = %s%s%s%s%s\n", cells[0], text_at(tag, "device_id"), text_at(tag, "id"), value,
+                    *cells[3] ? " " : "", cells[3], strcmp(cells[4], "good") == 0 ? "" : "  ",
+                    strcmp(cells[4], "good") == 0 ? "" : cells[4]);
+    (void)fwrite(wbuf_cstr(&out), 1, out.len, stdout);
+    wbuf_free(&out);
+    free(value);
 }
 
 static int
-run_watch(struct cli *c, int argc, char **argv)
+look(void *arg, json_t *tag)
 {
-    const char *every = NULL;
-    const struct option_spec specs[] = {CLI_OPTIONS(c), {.name = "every", .value = &every}, {0}};
-    uint64_t ms = 500;
-    json_t *seen, *items;
-    struct timespec pause;
+    struct watch *w = arg;
+    json_t *seen = json_pack("[O?, O?, O?]", at(tag, "value"), at(tag, "quality"), at(tag, "timestamp"));
+    char *now = cli_text(seen);
+    struct watched *known;
 
-    if (!options_read(&argc, argv, specs) || argc < 2 || (every && (!num_u64(slice_str(every), &ms) || ms < 50)))
-        return cli_usage("tag", &tag_verbs[2]);
-    if (!cli_begin(c))
-        return c->exit_code;
-    (void)signal(SIGINT, on_interrupt);
-    pause = (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-    seen = json_object();
-    while (!is_interrupted && (items = read_all(c, argc, argv)) != NULL) {
-        print_news(c, items, seen);
-        json_decref(items);
-        (void)nanosleep(&pause, NULL);
-    }
     json_decref(seen);
-    return is_interrupted ? EXIT_OK : c->exit_code;
-}
-
-/* --- export, import --- */
-
-/* Everything a person can set, in the order of columns; the first two name the tag. */
-static const char *const fields[] = {
-    "device_id",      "id",           "address",     "data_type", "name",         "description", "unit",
-    "target_unit",    "scale_factor", "offset",      "clamp_min", "clamp_max",    "deadband",    "deadband_type",
-    "poll_interval",  "max_silence",  "access_mode", "priority",  "topic_suffix", "byte_order",  "register_type",
-    "register_count", "expression",   "enabled",     NULL};
-
-static int
-run_export(struct cli *c, int argc, char **argv)
-{
-    struct cli_column columns[MEM_COUNT(fields)] = {0};
-    const struct option_spec specs[] = {CLI_OPTIONS(c), {0}};
-    json_t *items;
-    char *device;
-
-    if (!options_read(&argc, argv, specs) || argc > 2)
-        return cli_usage("tag", &tag_verbs[4]);
-    if (!cli_begin(c))
-        return c->exit_code;
-    if (!c->output_name)
-        c->output = CLI_CSV;
-    device = argc == 2 ? cli_escape(argv[1]) : NULL;
-    items = device ? cli_list(c, "/api/v1/devices/%s/tags", device) : cli_list(c, "/api/v1/tags");
-    free(device);
-    if (!items)
-        return c->exit_code;
-    for (size_t i = 0; fields[i]; i++)
-        columns[i] = (struct cli_column){.title = fields[i], .key = fields[i]};
-    cli_print_list(c, items, columns);
-    json_decref(items);
+    HASH_FIND_STR(w->tags, text_at(tag, "topic"), known);
+    if (!known) {
+        known = mem_alloc(sizeof *known);
+        known->topic = mem_strdup(text_at(tag, "topic"));
+        HASH_ADD_KEYPTR(hh, w->tags, known->topic, strlen(known->topic), known);
+    }
+    if (w->left == 0 || (known->last && strcmp(known->last, now) == 0)) {
+        free(now);
+        return EXIT_OK;
+    }
+    free(known->last);
+    known->last = now;
+    w->left -= w->left > 0;
+    if (w->cli->format == CLI_AS_JSON)
+        return cli_show_json(tag);
+    print_line(w, tag);
     return EXIT_OK;
 }
 
-struct import {
-    struct cli *c;
-    const char *file;
-    json_t *by_device; /* device -> operations */
-    unsigned rows;
-};
-
-static bool
-add_row(void *arg, unsigned line, const struct csv_row *head, const struct csv_row *row)
-{
-    struct import *im = arg;
-    json_t *tag = json_object(), *ops;
-    const char *device = NULL, *id = NULL;
-
-    for (unsigned i = 0; i < row->count && i < head->count; i++) {
-        const char *key = head->cells[i], *text = row->cells[i];
-        if (!text[0])
-            continue;
-        if (strcmp(key, "device_id") == 0)
-            device = text;
-        else if (strcmp(key, "id") == 0)
-            id = text;
-        else
-            json_object_set_new(tag, key, value_of(text));
-    }
-    if (json_object_get(tag, "address") && !json_is_string(json_object_get(tag, "address"))) {
-        char buf[64];
-        json_object_set_new(tag, "address", json_string(cli_value(json_object_get(tag, "address"), buf, sizeof buf)));
-    }
-    if (!device || !id) {
-        (void)fprintf(stderr, "nexus: %s:%u: device_id and id are needed in every row\n", im->file, line);
-        json_decref(tag);
-        return false;
-    }
-    ops = json_object_get(im->by_device, device);
-    if (!ops) {
-        ops = json_array();
-        json_object_set_new(im->by_device, device, ops);
-    }
-    json_array_append_new(ops, json_pack("{s:s, s:s, s:o}", "op", "upsert", "id", id, "tag", tag));
-    im->rows++;
-    return true;
-}
-
 static void
-print_refused(const char *device, const json_t *result)
+forget(struct watch *w)
 {
-    json_t *one;
-    size_t i;
+    struct watched *tag, *next;
 
-    json_array_foreach (json_object_get(result, "results"), i, one) {
-        const json_t *error = json_array_get(json_object_get(one, "errors"), 0);
-        const char *detail = json_string_value(json_object_get(error, "detail"));
-        if (!json_is_true(json_object_get(one, "ok")))
-            (void)fprintf(stderr, "nexus: %s/%s: %s\n", device, json_string_value(json_object_get(one, "id")),
-                          detail ? detail : "refused");
+    HASH_ITER (hh, w->tags, tag, next) {
+        HASH_DEL(w->tags, tag);
+        free(tag->topic);
+        free(tag->last);
+        free(tag);
     }
 }
 
+/* A core that is away for a moment ends nothing, once it was there. */
 static int
-send_import(struct import *im, bool is_dry)
+watch(struct watch *w, int64_t interval_ms)
 {
-    unsigned stored = 0, refused = 0;
-    const char *device;
-    json_t *ops;
+    const struct timespec pause = {interval_ms / 1000, interval_ms % 1000 * 1000000};
+    int code = each_tag(w->cli, look, w);
+    bool was_there = code == EXIT_OK;
 
-    json_object_foreach (im->by_device, device, ops) {
-        char *path = cli_escape(device);
-        for (size_t from = 0; from < json_array_size(ops); from += IMPORT_BATCH) {
-            json_t *part = json_array();
-            for (size_t i = from; i < json_array_size(ops) && i < from + IMPORT_BATCH; i++)
-                json_array_append(part, json_array_get(ops, i));
-            json_t *body = json_pack("{s:s, s:b, s:o}", "mode", "best_effort", "dry_run", is_dry, "ops", part);
-            json_t *result = cli_call(im->c, "POST", body, "/api/v1/devices/%s/tags:batch", path);
-            json_decref(body);
-            if (!result)
-                break;
-            stored += (unsigned)json_integer_value(json_object_get(result, "succeeded"));
-            refused += (unsigned)json_integer_value(json_object_get(result, "failed"));
-            print_refused(device, result);
-            json_decref(result);
-        }
-        free(path);
+    while (w->left != 0 && (code == EXIT_OK || (was_there && code == EXIT_UNAVAILABLE))) {
+        if (cli_output_close(stdout, NULL) != EXIT_OK)
+            return EXIT_FAILED;
+        (void)nanosleep(&pause, NULL);
+        code = each_tag(w->cli, look, w);
     }
-    (void)printf("%u tags %s, %u refused\n", stored, is_dry ? "are right" : "stored", refused);
-    return im->c->exit_code ? im->c->exit_code : refused ? EXIT_FAILED : EXIT_OK;
+    return code == EXIT_OK ? cli_output_close(stdout, NULL) : code;
 }
 
 static int
-run_import(struct cli *c, int argc, char **argv)
+tag_watch(struct cli *cli)
 {
-    const char *dry = NULL;
-    const struct option_spec specs[] = {CLI_OPTIONS(c), {.name = "dry-run", .value = &dry, .is_flag = true}, {0}};
-    struct import im = {.c = c};
-    struct nx_note why = {0};
-    char *text;
-    size_t len;
-    int code = EXIT_FAILED;
+    const char *interval = cli->option[CLI_INTERVAL], *count = cli->option[CLI_COUNT];
+    int64_t interval_ms = 1000, lines = -1;
+    struct watch w = {.cli = cli};
+    int code;
 
-    if (!options_read(&argc, argv, specs) || argc != 2)
-        return cli_usage("tag", &tag_verbs[3]);
-    if (!cli_begin(c))
-        return c->exit_code;
-    im.file = argv[1];
-    enum nx_err err = file_read(argv[1], IMPORT_BYTES, &text, &len, &why);
-    if (err != NX_OK)
-        return command_failed(err, &why);
-    im.by_device = json_object();
-    if (csv_each(text, len, add_row, &im))
-        code = send_import(&im, dry != NULL);
-    json_decref(im.by_device);
-    free(text);
+    if (interval && (!num_duration_ms(slice_str(interval), &interval_ms) || interval_ms < 50))
+        return cli_fail(EXIT_USAGE, "--interval is a time of at least 50ms, not '%s'", interval);
+    if (count && (!num_i64(slice_str(count), &lines) || lines < 1))
+        return cli_fail(EXIT_USAGE, "--count is a number above 0, not '%s'", count);
+    w.left = (long)lines;
+    if (cli->format == CLI_AS_CSV)
+        (void)fputs("time,topic,value,unit,quality\r\n", stdout);
+    code = watch(&w, interval_ms);
+    forget(&w);
     return code;
 }
 
-static const struct cli_verb tag_verbs[] = {
-    {"read", "DEVICE[/TAG]...", "the latest values", run_read},
-    {"write", "DEVICE/TAG VALUE [--expected V] [--ttl MS]", "writes, and shows what the device then holds", run_write},
-    {"watch", "DEVICE[/TAG]... [--every MS]", "prints each new value until Ctrl-C", run_watch},
-    {"import", "FILE.csv [--dry-run]", "creates and changes tags as the file says", run_import},
-    {"export", "[DEVICE]", "the settings of tags as CSV", run_export},
+/* --- verbs --- */
+
+static const struct cli_verb verbs[] = {
+    {.name = "read",
+     .operands = "DEVICE[/TAG]...",
+     .help = "latest values of tags, or of all tags of a device",
+     .examples = "  nexus tag read press-01\n  nexus tag read press-01/force press-01/stroke -o json\n",
+     .min = 1,
+     .max = TAGS_MAX,
+     .run = tag_read},
+    {.name = "write",
+     .operands = "DEVICE/TAG VALUE",
+     .help = "writes a value and shows what the device reads back",
+     .examples = "  nexus tag write press-01/setpoint 42.5 --reason 'night shift'\n"
+                 "  nexus tag write press-01/running false --expected true --ttl 2s\n"
+                 "  nexus tag write press-01/offset -- -5\n",
+     .options = CLI_BIT(EXPECTED) | CLI_BIT(TTL) | CLI_BIT(REASON),
+     .min = 2,
+     .max = 2,
+     .run = tag_write},
+    {.name = "watch",
+     .operands = "DEVICE[/TAG]...",
+     .help = "prints a line whenever a value is new; Ctrl-C ends it",
+     .examples = "  nexus tag watch press-01/force --interval 200ms\n  nexus tag watch press-01 -o json | jq .value\n",
+     .options = CLI_BIT(INTERVAL) | CLI_BIT(COUNT),
+     .min = 1,
+     .max = TAGS_MAX,
+     .run = tag_watch},
+    {.name = "import",
+     .operands = "FILE",
+     .help = "creates and changes tags from a CSV file (as export writes it)",
+     .examples =
+         "  nexus tag import tags.csv --dry-run\n  nexus tag import press.csv --device press-01 --best-effort\n",
+     .options = CLI_BIT(DEVICE) | CLI_BIT(DRY_RUN) | CLI_BIT(BEST_EFFORT),
+     .min = 1,
+     .max = 1,
+     .run = cli_tag_import},
+    {.name = "export",
+     .operands = "[DEVICE...]",
+     .help = "settings of all tags as CSV, one row a tag",
+     .examples = "  nexus tag export >tags.csv\n  nexus tag export press-01 --file press.csv\n",
+     .options = CLI_BIT(FILE),
+     .max = TAGS_MAX,
+     .run = cli_tag_export},
     {0},
 };
 
 int
 command_tag(int argc, char **argv)
 {
-    return cli_run("tag", tag_verbs, argc, argv);
+    return cli_main("tag", verbs, argc, argv);
 }

@@ -19,8 +19,8 @@ enum exit_code {
 /* argv[0] is the command's own name. Returns an exit code. */
 typedef int command_f(int argc, char **argv);
 
-command_f command_up, command_gateway, command_ingest, command_core, command_config, command_supervised, command_device,
-    command_plan, command_tag;
+command_f command_up, command_gateway, command_ingest, command_core, command_config, command_supervised;
+command_f command_device, command_plan, command_tag, command_login, command_logout;
 
 int exit_code_of(enum nx_err err);
 /* Prints "nexus: <text>" for a person. Returns the exit code for err. */
@@ -29,13 +29,13 @@ int command_failed(enum nx_err err, const struct nx_note *why);
 /* --- options: a small reader for "--name value" and "--name=value" --- */
 struct option_spec {
     const char *name;   /* "data" */
+    char letter;        /* 'o' for -o; 0: none */
     const char **value; /* where the text goes; for a flag a non-NULL text when given */
     bool is_flag;
     const char ***list; /* repeated option: grows a NULL-terminated list (free() it); value is ignored */
-    char letter;        /* "-o" for the same; 0: none */
 };
-/* Reads options; the rest (operands) is moved to argv[1..] and *argc adjusted. false: a message with a near miss was
- * printed. specs ends with name NULL. */
+/* Reads options, up to "--" when there is one; the rest (operands) is moved to argv[1..] and *argc adjusted. false: a
+ * message with a near miss was printed. specs ends with name NULL. */
 bool options_read(int *argc, char **argv, const struct option_spec *specs);
 
 /* --- roles: a service on a loop until SIGINT or SIGTERM --- */

@@ -21,6 +21,11 @@ static const struct {
     {"plan", "how a device is read: requests, holes, achieved rates", command_plan},
     {"tag", "read, write, watch, import and export tags", command_tag},
     {"config", "check a configuration file, explain a setting, print a sample", command_config},
+    {"device", "list, show, test, browse and record devices, and explain how they are read", command_device},
+    {"plan", "how a device is read: requests, bytes, gaps, achieved rates", command_plan},
+    {"tag", "read, write, watch, import and export tags", command_tag},
+    {"login", "keep a token for the commands above", command_login},
+    {"logout", "end it", command_logout},
     {"supervised", NULL, command_supervised},
 };
 

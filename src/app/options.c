@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,43 +77,16 @@ append(const char ***list, const char *text)
     (*list)[n + 1] = NULL;
 }
 
-static const struct option_spec *
-find_letter(const struct option_spec *specs, const char *arg)
-{
-    while (specs->name && (arg[2] != '\0' || specs->letter != arg[1]))
-        specs++;
-    return specs->name ? specs : NULL;
-}
-
-static const struct option_spec *
-find_option(const struct option_spec *specs, const char *arg, const char **text)
-{
-    const char *name = arg + 2, *equals = strchr(name, '=');
-    size_t len = equals ? (size_t)(equals - name) : strlen(name);
-    const struct option_spec *o = arg[1] == '-' ? find(specs, name, len) : find_letter(specs, arg);
-
-    *text = arg[1] == '-' && equals ? equals + 1 : NULL;
-    if (!o) {
-        char *copy = mem_strndup(name, len);
-
-        unknown_option(arg[1] == '-' ? copy : arg + 1, specs);
-        free(copy);
-    }
-    return o;
-}
-
-/* Reads the option at argv[*i]; moves *i past its value. */
 static bool
-read_one(int argc, char **argv, int *i, const struct option_spec *specs)
+take_value(const struct option_spec *o, const char *text, int argc, char **argv, int *i)
 {
-    const char *text;
-    const struct option_spec *o = find_option(specs, argv[*i], &text);
-
-    if (!o)
-        return false;
-    if (o->is_flag) {
+    if (o->is_flag && !text) {
         *o->value = "";
         return true;
+    }
+    if (o->is_flag) {
+        (void)fprintf(stderr, "nexus: --%s takes no value\n", o->name);
+        return false;
     }
     if (!text && *i + 1 < argc)
         text = argv[++*i];
@@ -127,26 +101,78 @@ read_one(int argc, char **argv, int *i, const struct option_spec *specs)
     return true;
 }
 
-/* "--name", "-o"; a negative number is an operand. */
+/* Reads the option at argv[*i]; moves *i past its value. */
 static bool
-is_option(const char *arg)
+read_long(int argc, char **argv, int *i, const struct option_spec *specs)
 {
-    if (arg[0] != '-' || arg[1] == '\0')
+    const char *name = argv[*i] + 2;
+    const char *equals = strchr(name, '=');
+    size_t len = equals ? (size_t)(equals - name) : strlen(name);
+    const struct option_spec *o = find(specs, name, len);
+
+    if (!o) {
+        char *copy = mem_strndup(name, len);
+
+        unknown_option(copy, specs);
+        free(copy);
         return false;
-    return arg[1] == '-' ? arg[2] != '\0' : (arg[1] >= 'a' && arg[1] <= 'z');
+    }
+    return take_value(o, equals ? equals + 1 : NULL, argc, argv, i);
+}
+
+/* "-o json" or "-ojson". */
+static bool
+read_short(int argc, char **argv, int *i, const struct option_spec *o)
+{
+    return take_value(o, argv[*i][2] ? argv[*i] + 2 : NULL, argc, argv, i);
+}
+
+/* NULL: no option, such as "-5" or "-". */
+static const struct option_spec *
+find_letter(const struct option_spec *specs, const char *arg)
+{
+    if (arg[0] != '-' || !arg[1])
+        return NULL;
+    while (specs->name && specs->letter != arg[1])
+        specs++;
+    return specs->name ? specs : NULL;
+}
+
+static bool
+is_unknown_letter(const struct option_spec *specs, const char *arg)
+{
+    if (arg[0] != '-' || !isalpha((unsigned char)arg[1]))
+        return false;
+    while (specs->name && !specs->letter)
+        specs++;
+    return specs->name != NULL; /* the others know no letters at all: theirs stay operands */
 }
 
 bool
 options_read(int *argc, char **argv, const struct option_spec *specs)
 {
+    bool is_over = false;
     int kept = 1;
 
     for (int i = 1; i < *argc; i++) {
-        if (!is_option(argv[i]))
-            argv[kept++] = argv[i];
-        else if (!read_one(*argc, argv, &i, specs))
+        const struct option_spec *letter = is_over ? NULL : find_letter(specs, argv[i]);
+
+        if (!is_over && strcmp(argv[i], "--") == 0) {
+            is_over = true;
+        } else if (!is_over && strncmp(argv[i], "--", 2) == 0) {
+            if (!read_long(*argc, argv, &i, specs))
+                return false;
+        } else if (letter) {
+            if (!read_short(*argc, argv, &i, letter))
+                return false;
+        } else if (!is_over && is_unknown_letter(specs, argv[i])) {
+            (void)fprintf(stderr, "nexus: unknown option %s\n", argv[i]);
             return false;
+        } else {
+            argv[kept++] = argv[i];
+        }
     }
     *argc = kept;
+    argv[kept] = NULL;
     return true;
 }

@@ -53,6 +53,7 @@ struct core {
     struct known_device *devices; /* hash by id */
     unsigned works;               /* core_work() calls under way */
     unsigned tests_running;       /* "test connection" calls on the worker pool (atomic) */
+    unsigned asks_running;        /* further calls to the gateway there (atomic) */
     unsigned queries_running;     /* history queries there (atomic) */
     unsigned logins_running;      /* passwords being checked there (atomic) */
     int64_t started_us;
@@ -80,6 +81,7 @@ void core_work(struct core *core, loop_cb *work, loop_cb *done, void *arg);
     P(DEVICES_READ, "devices.read", VIEWER)                                                                            \
     P(DEVICES_WRITE, "devices.write", ENGINEER)                                                                        \
     P(DEVICES_TEST, "devices.test", ENGINEER)                                                                          \
+    P(DEVICES_RECORD, "devices.record", ENGINEER)                                                                      \
     P(TAGS_WRITE, "tags.write", OPERATOR)                                                                              \
     P(HISTORY_READ, "history.read", VIEWER)                                                                            \
     P(LIVE_READ, "live.read", VIEWER)                                                                                  \

@@ -1,8 +1,20 @@
 #include "core/gateway_call.h"
 
-#include <curl/curl.h>
+#include "core/api.h"
 
-#define ANSWER_BYTES (16u << 20)
+#include <curl/curl.h>
+#include <stdlib.h>
+
+struct run {
+    const struct gateway_call *call;
+    const char *url;
+    char *body;
+    struct wbuf answer;
+    long status;
+    CURLcode rc;
+    char error[CURL_ERROR_SIZE];
+    double elapsed_ms;
+};
 
 static size_t
 take_bytes(char *p, size_t size, size_t n, void *arg)
@@ -13,110 +25,131 @@ take_bytes(char *p, size_t size, size_t n, void *arg)
     return w->failed ? 0 : size * n;
 }
 
-struct call {
-    const char *url, *body, *step;
-    int64_t timeout_ms;
-    struct gateway_answer *answer;
-    CURLcode rc;
-    char error[CURL_ERROR_SIZE];
-    double elapsed_ms;
-};
-
 static void
-set_options(CURL *curl, struct call *c, struct curl_slist *headers)
+set_options(CURL *curl, struct run *r, struct curl_slist *headers)
 {
-    curl_easy_setopt(curl, CURLOPT_URL, c->url);
+    curl_easy_setopt(curl, CURLOPT_URL, r->url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)r->call->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 2000L);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    if (c->body)
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, c->body);
+    if (r->body)
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, r->body);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &c->answer->body);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, c->error);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &r->answer);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, r->error);
 }
 
 static void
-run_call(struct call *c)
+perform(struct run *r)
 {
     CURL *curl = curl_easy_init();
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
 
     headers = curl_slist_append(headers, "Expect:");
-    c->rc = CURLE_FAILED_INIT;
+    r->rc = CURLE_FAILED_INIT;
     if (curl) {
-        set_options(curl, c, headers);
-        c->rc = curl_easy_perform(curl);
-        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &c->answer->status);
-        curl_easy_getinfo(curl, CURLINFO_TOTAL_TIME, &c->elapsed_ms);
-        c->elapsed_ms *= 1000.0;
+        set_options(curl, r, headers);
+        r->rc = curl_easy_perform(curl);
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &r->status);
+        curl_easy_getinfo(curl, CURLINFO_TOTAL_TIME, &r->elapsed_ms);
+        r->elapsed_ms *= 1000.0;
     }
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
 }
 
 static void
-fail_call(struct http_req *req, struct core *core, const struct call *c)
+fail_call(struct http_req *req, struct core *core, const struct run *r)
 {
-    bool is_late = c->rc == CURLE_OPERATION_TIMEDOUT;
+    bool is_late = r->rc == CURLE_OPERATION_TIMEDOUT;
     struct arena *a = http_arena(req);
-    char *detail = is_late ? arena_printf(a, "the gateway at %s did not answer within %.1f s", core->conf.gateway_url,
-                                          (double)c->timeout_ms / 1000.0)
+    char *detail = is_late ? arena_printf(a, "the gateway at %s did not finish %s within %.1f s",
+                                          core->conf.gateway_url, r->call->what, (double)r->call->timeout_ms / 1000.0)
                            : arena_printf(a, "the gateway at %s cannot be reached: %s", core->conf.gateway_url,
-                                          c->error[0] ? c->error : curl_easy_strerror(c->rc));
+                                          r->error[0] ? r->error : curl_easy_strerror(r->rc));
 
     http_respond_problem(req, &(struct http_problem){
                                   .status = is_late ? 504 : 502,
                                   .code = is_late ? "gateway_timeout" : "gateway_unreachable",
-                                  .title = "No gateway answers",
+                                  .title = "The gateway does not answer",
                                   .detail = detail,
                                   .cause_layer = "gateway",
                                   .cause_peer = core->conf.gateway_url,
-                                  .cause_step = c->step,
-                                  .cause_elapsed_ms = (uint32_t)c->elapsed_ms,
+                                  .cause_step = r->call->step,
+                                  .cause_elapsed_ms = (uint32_t)r->elapsed_ms,
                                   .fixes = {"Check that the gateway is running.",
                                             "Check core.gateway_url in the configuration of the core."},
                               });
 }
 
-bool
-gateway_call(struct http_req *req, struct core *core, const char *path, const char *body, int64_t timeout_ms,
-             const char *step, struct gateway_answer *out)
+static void
+fail_answer(struct http_req *req, struct core *core, const struct run *r)
 {
-    struct call c = {.body = body, .step = step, .timeout_ms = timeout_ms, .answer = out};
+    char *detail = arena_printf(http_arena(req), "the gateway at %s answered %ld and not %s", core->conf.gateway_url,
+                                r->status, r->call->what);
 
-    *out = (struct gateway_answer){.body = wbuf_init(ANSWER_BYTES)};
-    c.url = arena_printf(http_arena(req), "%s/admin/v1%s", core->conf.gateway_url, path);
-    run_call(&c);
-    if (c.rc == CURLE_OK)
-        return true;
-    fail_call(req, core, &c);
-    wbuf_free(&out->body);
-    return false;
+    http_respond_problem(req, &(struct http_problem){.status = 502,
+                                                     .code = "gateway_answer_wrong",
+                                                     .detail = detail,
+                                                     .cause_layer = "gateway",
+                                                     .cause_peer = core->conf.gateway_url,
+                                                     .cause_step = r->call->step,
+                                                     .fixes = {"Run the same version of gateway and core."}});
+}
+
+static void
+pass_bytes(struct http_req *req, const struct run *r)
+{
+    const struct gateway_call *call = r->call;
+
+    if (call->file_name)
+        http_set_header(req, "Content-Disposition",
+                        arena_printf(http_arena(req), "attachment; filename=\"%s\"", call->file_name));
+    http_set_header(req, "Cache-Control", "no-store");
+    http_respond(req, 200, call->content_type ? call->content_type : "application/json", wbuf_slice_of(&r->answer));
+}
+
+/* Of the thing that was asked for; "not_found" is what a gateway of another version says to the whole question. */
+static bool
+is_problem(const json_t *answer)
+{
+    const char *code = json_string_value(json_object_get(answer, "code"));
+
+    return code && strcmp(code, "not_found") != 0;
+}
+
+static void
+pass_answer(struct http_req *req, struct core *core, const struct run *r)
+{
+    struct slice text = wbuf_slice_of(&r->answer);
+    bool wants_json = r->call->member || r->status != 200;
+    json_t *answer = wants_json ? json_loadb((const char *)text.p, text.len, 0, NULL) : NULL;
+
+    if (r->status == 200 && (!r->call->member || json_is_array(json_object_get(answer, r->call->member))))
+        pass_bytes(req, r);
+    else if (r->status >= 400 && r->status < 500 && is_problem(answer))
+        http_respond(req, (int)r->status, "application/problem+json", text);
+    else
+        fail_answer(req, core, r);
+    json_decref(answer);
 }
 
 void
-gateway_refusal(struct http_req *req, struct core *core, const struct gateway_answer *a)
+gateway_call(struct http_req *req, struct core *core, const struct gateway_call *call)
 {
-    struct slice text = wbuf_slice_of(&a->body);
-    json_t *json = json_loadb((const char *)text.p, text.len, 0, NULL);
+    struct run r = {.call = call, .answer = wbuf_init(GATEWAY_ANSWER_MAX)};
 
-    if (a->status >= 400 && a->status < 500 && json_is_string(json_object_get(json, "code"))) {
-        http_respond(req, (int)a->status, "application/problem+json", text);
-    } else {
-        char *detail = arena_printf(http_arena(req), "the gateway at %s answered %ld and not what was asked for",
-                                    core->conf.gateway_url, a->status);
-
-        http_respond_problem(req, &(struct http_problem){.status = 502,
-                                                         .code = "gateway_answer_wrong",
-                                                         .detail = detail,
-                                                         .cause_layer = "gateway",
-                                                         .cause_peer = core->conf.gateway_url,
-                                                         .fixes = {"Run the same version of gateway and core."}});
-    }
-    json_decref(json);
+    r.url = arena_printf(http_arena(req), "%s%s", core->conf.gateway_url, call->path);
+    r.body = call->body ? json_dumps(call->body, JSON_COMPACT) : NULL;
+    perform(&r);
+    if (r.rc == CURLE_OK)
+        pass_answer(req, core, &r);
+    else
+        fail_call(req, core, &r);
+    wbuf_free(&r.answer);
+    free(r.body);
 }

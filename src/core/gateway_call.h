@@ -1,20 +1,25 @@
-/* gateway_call.h -- a request to the admin port of a gateway, for handlers on worker threads. The only address ever
- * called is core.gateway_url, whatever the client says. */
+/* gateway_call.h -- one question to the gateway's admin port, its answer passed on to the caller. The only address that
+ * is ever called is core.gateway_url, whatever a request says. Blocks up to timeout_ms: worker threads only. */
 #ifndef CORE_GATEWAY_CALL_H
 #define CORE_GATEWAY_CALL_H
 
 #include "core/core_priv.h"
 
-struct gateway_answer {
-    long status;
-    struct wbuf body; /* wbuf_free() it */
+#define GATEWAY_ANSWER_MAX (32u << 20) /* the plan of a device with 100,000 tags */
+
+struct gateway_call {
+    const char *path;   /* behind core.gateway_url: "/admin/v1/devices/press/plan" */
+    const json_t *body; /* NULL: GET; else POST */
+    const char *member; /* array that a right answer has; NULL: any bytes are right */
+    const char *what;   /* for people: "a test result", "a read plan" */
+    const char *step;   /* for programs: "devices:test" */
+    int64_t timeout_ms;
+    /* For answers of any bytes; both NULL: JSON. */
+    const char *content_type, *file_name;
 };
 
-/* path: below /admin/v1, ready for a URL; body NULL: GET, else POST. step names the call in a problem. False when the
- * gateway was not reached: the client has its answer. */
-bool gateway_call(struct http_req *req, struct core *core, const char *path, const char *body, int64_t timeout_ms,
-                  const char *step, struct gateway_answer *out);
-/* Hands an answer of the gateway to the client that is no success: its problem as it is, anything else as 502. */
-void gateway_refusal(struct http_req *req, struct core *core, const struct gateway_answer *a);
+/* Calls and answers the request, in any case exactly once: the gateway's answer, the gateway's own problem (4xx), or
+ * 502/504 when there is no gateway or no right answer. */
+void gateway_call(struct http_req *req, struct core *core, const struct gateway_call *call);
 
 #endif

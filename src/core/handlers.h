@@ -13,8 +13,11 @@ extern http_handler devices_list, devices_create, device_show, device_replace, d
     device_status_show;
 /* test_api.c */
 extern http_handler device_test_settings, device_test_stored;
-/* diagnose_api.c */
-extern http_handler device_plan, device_recorder, device_capture, recordings_list, recording_show;
+/* gateway_api.c */
+extern http_handler device_plan, device_recorder, device_recorder_pcapng, recordings_list, recording_show,
+    device_browse;
+/* drivers_api.c */
+extern http_handler drivers_list;
 /* tags_api.c */
 extern http_handler tags_list, device_tags_list, tag_create, tag_show, tag_replace, tag_patch, tag_remove;
 /* tags_batch.c */

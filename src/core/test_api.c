@@ -4,28 +4,7 @@
 #include "core/gateway_call.h"
 #include "core/handlers.h"
 
-#include <stdlib.h>
-
 #define TESTS_MAX 2 /* each holds a worker thread while it waits */
-
-static void
-call_gateway(struct http_req *req, struct core *core, const json_t *device)
-{
-    struct gateway_answer a;
-    char *body = json_dumps(device, JSON_COMPACT);
-
-    if (gateway_call(req, core, "/devices:test", body, core->conf.test_timeout_ms, "devices:test", &a)) {
-        json_t *json = json_loadb((const char *)a.body.p, a.body.len, 0, NULL);
-
-        if (a.status == 200 && json_is_array(json_object_get(json, "steps")))
-            http_respond_json(req, 200, json_incref(json));
-        else
-            gateway_refusal(req, core, &a);
-        json_decref(json);
-        wbuf_free(&a.body);
-    }
-    free(body);
-}
 
 static void
 test(struct http_req *req, struct core *core, const json_t *device)
@@ -38,7 +17,13 @@ test(struct http_req *req, struct core *core, const json_t *device)
                                                          .detail = "two connections are being tested at the moment",
                                                          .fixes = {"Wait until they have finished."}});
     } else {
-        call_gateway(req, core, device);
+        gateway_call(req, core,
+                     &(struct gateway_call){.path = "/admin/v1/devices:test",
+                                            .body = device,
+                                            .member = "steps",
+                                            .what = "a test result",
+                                            .step = "devices:test",
+                                            .timeout_ms = core->conf.test_timeout_ms});
     }
     (void)__atomic_sub_fetch(&core->tests_running, 1, __ATOMIC_RELAXED);
 }

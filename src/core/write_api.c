@@ -213,7 +213,9 @@ on_late(struct loop_timer *t, void *arg)
 static char *
 command_text(const struct write_op *op)
 {
-    json_t *msg = json_pack("{s:O, s:s, s:I}", "value", op->value, "id", op->id, "ttl_ms", (json_int_t)op->ttl_ms);
+    /* With the time, so that a broker that keeps it for an absent gateway cannot make it a late write. */
+    json_t *msg = json_pack("{s:O, s:s, s:I, s:I}", "value", op->value, "id", op->id, "ttl_ms", (json_int_t)op->ttl_ms,
+                            "timestamp", (json_int_t)(loop_wall_us(op->core->loop) / 1000));
     char *text;
 
     if (op->expected)

@@ -1,5 +1,6 @@
 #include "gateway/command_parse.h"
 
+#include "base/mem.h"
 #include "base/utf8.h"
 
 #include <jansson.h>
@@ -28,7 +29,7 @@ command_parse_topic(struct arena *a, const char *prefix, struct slice topic, con
     if (!slice_starts_with(topic, slice_str("/cmd/")))
         return false;
     topic = slice_skip(topic, strlen("/cmd/"));
-    if (!take_level(&topic, &dev) || !take_level(&topic, &second))
+    if (!take_level(&topic, &dev) || slice_eq_str(dev, "response") || !take_level(&topic, &second))
         return false;
     *device = arena_strndup(a, dev.p, dev.len);
     *tag = NULL;
@@ -133,9 +134,40 @@ read_tags(struct arena *a, const json_t *tags, struct command_text *out, struct 
     return NX_OK;
 }
 
-static void
-read_envelope(struct arena *a, const json_t *json, struct command_text *out)
+static enum nx_err
+read_priority(const json_t *json, struct command_text *out, struct nx_note *why)
 {
+    static const char *const words[] = {"telemetry", "control", "safety"};
+    const char *word = json_string_value(json);
+
+    for (unsigned i = 0; i < MEM_COUNT(words); i++)
+        if ((word && strcmp(word, words[i]) == 0) || (json_is_integer(json) && json_integer_value(json) == i)) {
+            out->priority = i;
+            return NX_OK;
+        }
+    return nx_fail(why, NX_E_VALUE, "command: 'priority' must be telemetry, control or safety (or 0, 1, 2)");
+}
+
+/* A number of milliseconds above 0; absent: 0. */
+static enum nx_err
+read_ms(const json_t *json, const char *key, int64_t *out, struct nx_note *why)
+{
+    const json_t *value = json_object_get(json, key);
+    double ms = json_number_value(value);
+
+    if (!value || json_is_null(value))
+        return NX_OK;
+    if (!json_is_number(value) || !(ms >= 1 && ms <= 9e15))
+        return nx_fail(why, NX_E_VALUE, "command: '%s' must be a number of milliseconds above 0", key);
+    *out = (int64_t)ms;
+    return NX_OK;
+}
+
+static enum nx_err
+read_envelope(struct arena *a, const json_t *json, struct command_text *out, struct nx_note *why)
+{
+    const json_t *priority = json_object_get(json, "priority");
+    enum nx_err err;
     const json_t *id = json_object_get(json, "id");
     char number[32];
 
@@ -145,14 +177,19 @@ read_envelope(struct arena *a, const json_t *json, struct command_text *out)
         (void)snprintf(number, sizeof number, "%lld", (long long)json_integer_value(id));
         out->id = arena_strdup(a, number);
     }
-    out->ttl_ms = (int64_t)json_number_value(json_object_get(json, "ttl_ms"));
-    out->timestamp_ms = (int64_t)json_number_value(json_object_get(json, "timestamp"));
+    if ((err = read_ms(json, "ttl_ms", &out->ttl_ms, why)) != NX_OK ||
+        (err = read_ms(json, "timestamp", &out->timestamp_ms, why)) != NX_OK)
+        return err;
+    return priority ? read_priority(priority, out, why) : NX_OK;
 }
 
 static enum nx_err
 read_object(struct arena *a, const char *tag, const json_t *json, struct command_text *out, struct nx_note *why)
 {
-    read_envelope(a, json, out);
+    enum nx_err err = read_envelope(a, json, out, why);
+
+    if (err != NX_OK)
+        return err;
     if (tag) {
         out->items = arena_alloc(a, sizeof *out->items);
         return read_item(a, tag, json_object_get(json, "value"), json_object_get(json, "expected"), out, why);
@@ -188,6 +225,7 @@ enum nx_err
 command_parse_payload(struct arena *a, const char *tag, struct slice payload, struct command_text *out,
                       struct nx_note *why)
 {
+    out->priority = 1;
     if (payload.len > COMMAND_PAYLOAD_MAX)
         return nx_fail(why, NX_E_TOO_LARGE, "a command may have at most %u bytes", COMMAND_PAYLOAD_MAX);
     json_t *json = payload.len == 0 ? NULL

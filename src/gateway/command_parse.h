@@ -23,16 +23,18 @@ struct command_text {
     const char *id;       /* NULL: none */
     int64_t ttl_ms;       /* 0: none */
     int64_t timestamp_ms; /* when it was sent; 0: unknown */
+    unsigned priority;    /* 0 telemetry, 1 control (when it does not say), 2 safety */
     unsigned count;
     struct command_item *items;
 };
 
-/* {prefix}/cmd/{device}/{tag}/set -> both, {prefix}/cmd/{device}/write -> *tag NULL. False: another topic. */
+/* {prefix}/cmd/{device}/{tag}/set -> both, {prefix}/cmd/{device}/write -> *tag NULL. False: another topic. No device
+ * can be called "response": that level is the way back. */
 bool command_parse_topic(struct arena *a, const char *prefix, struct slice topic, const char **device,
                          const char **tag);
 /* tag NULL: {"values": {tag: value, ...}} or {"tags": [{"tag_id", "value", "expected"}, ...]}. Else a bare value or
- * {"value", "id", "ttl_ms", "expected", "timestamp"}; text that is no JSON is the value itself. On failure out->id is
- * still set when the payload has one, so that the refusal can be matched. */
+ * {"value", "id", "ttl_ms", "expected", "timestamp", "priority"}; text that is no JSON is the value itself. On failure
+ * out->id is still set when the payload has one, so that the refusal can be matched. */
 NX_MUST_CHECK enum nx_err command_parse_payload(struct arena *a, const char *tag, struct slice payload,
                                                 struct command_text *out, struct nx_note *why);
 

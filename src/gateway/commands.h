@@ -4,8 +4,15 @@
  *
  * Refused with a response: unknown tag, no write access, value or range, TTL over, device not connected, more than
  * max_concurrent writes, queue full. Ignored in silence: devices of other gateways, retained messages, an id that was
- * seen before (never executed twice). A write without an answer of the device is reported as unknown, not as failed.
- * Bounds: queue_size commands waiting, max_concurrent under way, as many answers waiting for the broker as both. */
+ * seen before (never executed twice, whatever became of it: a new try needs a new id). A write without an answer of the
+ * device is reported as unknown, not as failed. A response names one tag; a message that writes several tags has one
+ * response for each, writes them one after the other in its order, and goes on when one fails. Writes of one tag keep
+ * the order of their arrival.
+ *
+ * With a state_path this holds over kill -9 too: ids stay known, and what was accepted and not answered is answered by
+ * the next run (seen.h, answers.h). A power cut may cost the newest of both.
+ *
+ * Bounds: queue_size commands waiting, max_concurrent under way, ANSWERS_MAX responses waiting for the broker. */
 #ifndef GATEWAY_COMMANDS_H
 #define GATEWAY_COMMANDS_H
 
@@ -19,6 +26,7 @@ struct commands_conf {
     unsigned max_concurrent, queue_size;
     uint32_t write_timeout_ms;
     bool want_answers;
+    const char *state_path; /* of its files, without their endings; NULL: memory only. For commands_new() */
 };
 
 struct commands_ops {

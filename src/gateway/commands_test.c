@@ -1,4 +1,5 @@
 /* commands_test.c -- write commands against the fake driver, in virtual time. */
+#include "base/file.h"
 #include "gateway/command_parse.h"
 #include "gateway/commands.h"
 #include "gateway/fake_driver.h"
@@ -10,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -19,8 +21,10 @@ static struct {
     struct engine engine;
     struct commands *commands;
     struct fake_outlet broker;
+    struct outlet out;
     struct nx_dev *dev;
     unsigned samples, idles;
+    char dir[64], state[96];
 } t;
 
 static bool
@@ -55,11 +59,25 @@ find(void *arg, const char *id, struct nx_dev **dev)
     return strcmp(id, "d1") == 0;
 }
 
+static struct commands *
+make_commands(const char *state_path)
+{
+    static const struct commands_ops command_ops = {.find = find, .on_sample = on_sample};
+
+    return commands_new(t.loop,
+                        &(struct commands_conf){.prefix = "$nexus",
+                                                .max_concurrent = 3,
+                                                .queue_size = 10,
+                                                .write_timeout_ms = 2000,
+                                                .want_answers = true,
+                                                .state_path = state_path},
+                        &command_ops, NULL, &t.out, t.metrics);
+}
+
 static int
 setup(void **state)
 {
     static const struct engine_ops ops = {.on_sample = on_sample, .on_state = no_state, .on_idle = on_idle};
-    static const struct commands_ops command_ops = {.find = find, .on_sample = on_sample};
     const struct engine_conf conf = {
         .worker_count = 4, .max_retries = 3, .connects_per_second = 10, .backoff_min_ms = 1000, .backoff_max_ms = 9999};
 
@@ -70,15 +88,12 @@ setup(void **state)
     t.loop = loop_fake_new();
     loop_fake_set_wall_us(t.loop, 1700000000000000);
     t.metrics = metrics_new();
-    struct outlet out = fake_outlet_init(&t.broker);
+    t.out = fake_outlet_init(&t.broker);
     engine_init(&t.engine, t.loop, &conf, &ops, NULL, t.metrics, 1);
-    t.commands = commands_new(t.loop,
-                              &(struct commands_conf){.prefix = "$nexus",
-                                                      .max_concurrent = 3,
-                                                      .queue_size = 10,
-                                                      .write_timeout_ms = 2000,
-                                                      .want_answers = true},
-                              &command_ops, NULL, &out, t.metrics);
+    (void)snprintf(t.dir, sizeof t.dir, "/tmp/nexus-commands-XXXXXX");
+    assert_non_null(mkdtemp(t.dir));
+    (void)snprintf(t.state, sizeof t.state, "%s/c", t.dir);
+    t.commands = make_commands(t.state);
     struct device *d = fake_device(
         "{'id':'d1','protocol':'fake','poll_interval':'1h','tags':["
         "{'id':'rw','address':'0','data_type':'int16','access_mode':'readwrite','clamp_min':0,'clamp_max':100},"
@@ -96,6 +111,19 @@ setup(void **state)
     return 0;
 }
 
+static void
+remove_state(void)
+{
+    static const char *const endings[] = {"seen", "answers"};
+    char path[128];
+
+    for (unsigned i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s.%s", t.state, endings[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(t.dir);
+}
+
 static int
 teardown(void **state)
 {
@@ -109,6 +137,7 @@ teardown(void **state)
     fake_outlet_fini(&t.broker);
     loop_free(&t.loop);
     metrics_free(&t.metrics);
+    remove_state();
     return 0;
 }
 
@@ -382,6 +411,228 @@ stop_waits_for_what_is_under_way(void **state)
     assert_int_equal(t.broker.count, 3);
 }
 
+/* --- over kill -9: a copy of the files, as another process would find them --- */
+
+static void
+copy_file(const char *from, const char *to, const char *ending)
+{
+    char a[128], b[128];
+    char *text = NULL;
+    size_t len = 0;
+
+    (void)snprintf(a, sizeof a, "%s.%s", from, ending);
+    (void)snprintf(b, sizeof b, "%s.%s", to, ending);
+    assert_int_equal(file_read(a, 1u << 24, &text, &len, NULL), NX_OK);
+    assert_int_equal(file_write(b, slice(text, len), 0600, NULL), NX_OK);
+    free(text);
+}
+
+/* A second gateway takes over the state that the first one has at this moment, and speaks to the same broker. */
+static struct commands *
+take_over(void)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "%s-next", t.state);
+    copy_file(t.state, path, "seen");
+    copy_file(t.state, path, "answers");
+    struct commands *next = make_commands(path);
+    (void)snprintf(path, sizeof path, "%s-next.seen", t.state);
+    assert_int_equal(unlink(path), 0); /* the open files stay */
+    (void)snprintf(path, sizeof path, "%s-next.answers", t.state);
+    assert_int_equal(unlink(path), 0);
+    return next;
+}
+
+static void
+a_crash_leaves_no_command_without_its_answer(void **state)
+{
+    static const struct {
+        const char *tag, *has;
+    } owed[] = {{"rw", "\"outcome_unknown\""}, {"w1", "\"not_executed\""}, {"w2", "\"readback_failed\""}};
+
+    (void)state;
+    fake_driver_state.hangs = true;
+    set("w2", "{\"value\":1,\"id\":\"c\"}");
+    fake_driver_answer(t.dev->link); /* written; the read-back hangs */
+    set("rw", "{\"value\":1,\"id\":\"a\"}");
+    deliver("$nexus/cmd/d1/w1/set", "{\"value\":1,\"id\":\"b\"}");
+    assert_int_equal(t.broker.count, 0);
+    struct commands *next = take_over();
+    commands_ready(next);
+    assert_int_equal(t.broker.count, 3);
+    for (size_t i = 0; i < 3; i++)
+        check_answer(owed[i].tag, owed[i].has);
+    commands_ready(next);
+    assert_int_equal(t.broker.count, 3);
+    commands_free(&next);
+}
+
+static void
+an_id_is_known_after_a_crash(void **state)
+{
+    (void)state;
+    set("rw", "{\"value\":1,\"id\":\"a\"}");
+    struct commands *next = take_over(), *first = t.commands;
+    t.commands = next;
+    set("rw", "{\"value\":2,\"id\":\"a\"}");
+    assert_int_equal(fake_driver_state.registers[0], 1);
+    assert_int_equal(commands_stats_of(next).duplicates, 1);
+    set("rw", "{\"value\":3,\"id\":\"b\"}");
+    assert_int_equal(fake_driver_state.registers[0], 3);
+    t.commands = first;
+    commands_free(&next);
+}
+
+static void
+an_answer_that_the_broker_had_not_taken_is_sent_again(void **state)
+{
+    (void)state;
+    t.broker.holds_done = true;
+    set("rw", "{\"value\":7,\"id\":\"a\"}");
+    check_answer("rw", "\"value\":7");
+    struct commands *next = take_over();
+    fake_outlet_settle(&t.broker, NX_OK);
+    fake_outlet_clear(&t.broker);
+    commands_ready(next);
+    check_answer("rw", "\"value\":7");
+    fake_outlet_settle(&t.broker, NX_OK);
+    commands_free(&next);
+}
+
+/* --- order, priority, ways of abuse --- */
+
+static void
+a_message_of_many_tags_is_one_write_at_a_time(void **state)
+{
+    (void)state;
+    fake_driver_state.hangs_writes = true;
+    deliver("$nexus/cmd/d1/write", "{\"id\":\"m\",\"values\":{\"w1\":1,\"w2\":2,\"nope\":3,\"w3\":4,\"w4\":5}}");
+    loop_fake_turn(t.loop);
+    assert_int_equal(commands_stats_of(t.commands).running, 1);
+    assert_int_equal(commands_stats_of(t.commands).waiting, 4);
+    for (unsigned i = 1; i <= 4; i++) {
+        assert_int_equal(fake_driver_state.writes, i);
+        fake_driver_answer(t.dev->link);
+        loop_fake_turn(t.loop);
+    }
+    assert_int_equal(fake_driver_state.registers[14], 5);
+    assert_int_equal(t.broker.count, 5);
+    check_answer("nope", "\"not_found\"");
+    check_answer("w4", "\"success\":true");
+    assert_int_equal(commands_stats_of(t.commands).waiting, 0);
+}
+
+static void
+stopping_answers_the_rest_of_a_message(void **state)
+{
+    (void)state;
+    fake_driver_state.hangs_writes = true;
+    deliver("$nexus/cmd/d1/write", "{\"values\":{\"w1\":1,\"w2\":2,\"w3\":3}}");
+    loop_fake_turn(t.loop);
+    commands_stop(t.commands, on_idle, NULL);
+    fake_driver_answer(t.dev->link);
+    loop_fake_turn(t.loop);
+    assert_int_equal(fake_driver_state.writes, 1);
+    assert_int_equal(t.broker.count, 3);
+    check_answer("w3", "shutting down");
+}
+
+static void
+priority_reaches_the_driver(void **state)
+{
+    static const struct {
+        const char *payload;
+        unsigned priority;
+    } cases[] = {{"1", 1},
+                 {"{\"value\":1,\"priority\":\"safety\"}", 2},
+                 {"{\"value\":1,\"priority\":0}", 0},
+                 {"{\"value\":1,\"priority\":\"control\"}", 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        set("w1", cases[i].payload);
+        assert_int_equal(fake_driver_state.write_priority, cases[i].priority);
+    }
+    set("w1", "{\"value\":1,\"priority\":\"high\"}");
+    check_answer("w1", "'priority' must be");
+}
+
+static void
+a_late_command_is_never_executed(void **state)
+{
+    (void)state;
+    fake_driver_state.hangs_writes = true;
+    set("w1", "1");
+    set("w1", "{\"value\":2,\"ttl_ms\":500,\"id\":\"late\"}");
+    loop_fake_advance_ms(t.loop, 600);
+    fake_driver_answer(t.dev->link);
+    loop_fake_turn(t.loop);
+    check_answer("w1", "\"expired\"");
+    assert_int_equal(fake_driver_state.writes, 1);
+    set("w1", "{\"value\":2,\"ttl_ms\":0}");
+    check_answer("w1", "'ttl_ms' must be");
+    set("w1", "{\"value\":2,\"ttl_ms\":1e300}");
+    check_answer("w1", "'ttl_ms' must be");
+    assert_int_equal(fake_driver_state.writes, 1);
+}
+
+static void
+a_response_cannot_become_a_command(void **state)
+{
+    struct mqtt_message msg = {.topic = slice_str("$nexus/cmd/d1/rw/set"),
+                               .payload = slice_str("1"),
+                               .qos = 2,
+                               .response_topic = slice_str("$nexus/cmd/d1/w1/set")};
+
+    (void)state;
+    (void)commands_message(t.commands, &msg);
+    loop_fake_turn(t.loop);
+    assert_int_equal(t.broker.count, 1);
+    check_answer("rw", "\"success\":true");
+    deliver("$nexus/cmd/response/d1/set", "{\"value\":1}");
+    assert_int_equal(t.broker.count, 1);
+}
+
+static void
+without_an_id_only_the_broker_can_repeat(void **state)
+{
+    struct mqtt_message msg = {.topic = slice_str("$nexus/cmd/d1/rw/set"), .payload = slice_str("1"), .qos = 2};
+
+    (void)state;
+    (void)commands_message(t.commands, &msg);
+    (void)commands_message(t.commands, &msg);
+    msg.dup = true;
+    (void)commands_message(t.commands, &msg);
+    loop_fake_turn(t.loop);
+    loop_fake_turn(t.loop);
+    assert_int_equal(fake_driver_state.writes, 2);
+    assert_int_equal(commands_stats_of(t.commands).duplicates, 1);
+}
+
+static void
+a_storm_is_answered_whole(void **state)
+{
+    char payload[64];
+
+    (void)state;
+    fake_driver_state.hangs_writes = true;
+    for (int i = 0; i < 3000; i++) {
+        (void)snprintf(payload, sizeof payload, "{\"value\":1,\"id\":\"s%d\"}", i % 2000);
+        deliver("$nexus/cmd/d1/w1/set", payload);
+    }
+    loop_fake_turn(t.loop);
+    while (commands_stats_of(t.commands).running > 0) {
+        fake_driver_answer(t.dev->link);
+        loop_fake_turn(t.loop);
+    }
+    const struct commands_stats st = commands_stats_of(t.commands);
+    assert_int_equal(st.received, 3000);
+    assert_int_equal(st.duplicates, 1000);
+    assert_int_equal(st.done + st.failed + st.rejected, 2000);
+    assert_int_equal(t.broker.count, 2000);
+}
+
 int
 main(void)
 {
@@ -403,6 +654,16 @@ main(void)
         TEST(offline_device_is_no_queue),
         TEST(retired_device_answers_what_was_under_way),
         TEST(stop_waits_for_what_is_under_way),
+        TEST(a_crash_leaves_no_command_without_its_answer),
+        TEST(an_id_is_known_after_a_crash),
+        TEST(an_answer_that_the_broker_had_not_taken_is_sent_again),
+        TEST(a_message_of_many_tags_is_one_write_at_a_time),
+        TEST(stopping_answers_the_rest_of_a_message),
+        TEST(priority_reaches_the_driver),
+        TEST(a_late_command_is_never_executed),
+        TEST(a_response_cannot_become_a_command),
+        TEST(without_an_id_only_the_broker_can_repeat),
+        TEST(a_storm_is_answered_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

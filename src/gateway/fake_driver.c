@@ -155,6 +155,7 @@ static void
 fake_write(struct nx_dev *dev, struct nx_write *wr)
 {
     fake_driver_state.writes++;
+    fake_driver_state.write_priority = wr->op.priority;
     if (is_hanging(dev) || fake_driver_state.hangs_writes)
         keep(dev, &wr->op);
     else

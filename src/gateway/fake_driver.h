@@ -18,8 +18,9 @@ struct fake_driver_state {
     bool ignores_writes;             /* accepted, but the register stays */
     int64_t registers[FAKE_REGISTERS];
     unsigned opens, closes, reads, writes, open_links;
-    struct nx_link *last; /* opened last */
-    char learned[64];     /* what attach() was given last */
+    unsigned write_priority; /* of the last one */
+    struct nx_link *last;    /* opened last */
+    char learned[64];        /* what attach() was given last */
 };
 
 extern struct fake_driver_state fake_driver_state;

@@ -426,8 +426,11 @@ make_services(struct gateway *g)
                                  .queue_size = (unsigned)g->conf.commands.queue_size,
                                  .write_timeout_ms = (uint32_t)g->conf.commands.write_timeout_ms,
                                  .want_answers = g->conf.commands.enable_acknowledgement};
+    char *state = mem_printf("%s.commands", g->spool_dir);
 
+    conf.state_path = state;
     g->commands = commands_new(g->loop, &conf, &command_ops, g, &g->outlet, g->metrics);
+    free(state);
     g->status = status_out_new(g->loop,
                                &(struct status_out_conf){.prefix = g->conf.mqtt.system_prefix,
                                                          .gateway = g->conf.id,

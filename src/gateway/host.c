@@ -10,6 +10,7 @@
 #include <utlist.h>
 
 #define STREAM_WRITE_CAP (256u << 10)
+#define SPARE_FILES      32u /* descriptors that devices leave to the admin port, the broker and the spool */
 #define KEEPALIVE_S      30u /* a peer that is gone without a word is noticed, also between slow polls */
 
 void *
@@ -156,6 +157,7 @@ nx_stream_tcp(struct nx_link *link, const char *host, uint16_t port, const struc
                                .connect_timeout_ms = (uint32_t)link->conf->timeout_ms,
                                .write_cap_bytes = STREAM_WRITE_CAP,
                                .keepalive_s = KEEPALIVE_S,
+                               .spare_files = SPARE_FILES,
                                .on_step = on_stream_step};
 
     s->st = stream_open(link->engine->loop, &conf, &stream_ops, s);

@@ -8,8 +8,9 @@
 
 #include <stdlib.h>
 
-#define GAPS_MAX   16u
-#define RECORD_MAX (BATCH_MAX_BYTES)
+#define FLUSH_BURST 64
+#define GAPS_MAX    16u
+#define RECORD_MAX  (BATCH_MAX_BYTES)
 /* A tag message that left so much later than its value came says when. */
 #define LATE_US 1000000
 
@@ -25,7 +26,8 @@ struct points {
     uint32_t fresh_count;
     struct slot *dirty_head, *dirty_tail; /* unsent tag messages */
     bool is_deferred, is_dead;            /* dead: freed by the flush that is still to come */
-    uint64_t flushed_ms;
+    uint64_t credited_ms;
+    double credit;     /* batches that may leave at once */
     int64_t oldest_us; /* of the spool before the last append: where a gap begins */
     struct loop_timer timer;
     struct batch_gap gaps[GAPS_MAX + 1]; /* not yet in the spool; one place for the gap being written */
@@ -248,7 +250,6 @@ write_out(struct points *ps)
     uint64_t seq = 0;
 
     loop_timer_stop(&ps->timer);
-    ps->flushed_ms = loop_now_ms(ps->loop);
     if (ps->sp && ps->gap_count > 0 && !ps->stats.why.text[0])
         append_gaps(ps);
     if (ps->fresh_count > 0) {
@@ -292,19 +293,33 @@ flush_on_time(struct loop_timer *t, void *arg)
     points_flush(arg);
 }
 
+/* On the average one batch in flush_interval_ms; what comes in a short burst of replies leaves at once all the same. */
+static bool
+may_flush_now(struct points *ps)
+{
+    uint64_t now = loop_now_ms(ps->loop);
+
+    ps->credit += (double)(now - ps->credited_ms) / ps->conf.flush_interval_ms;
+    ps->credited_ms = now;
+    if (ps->credit > FLUSH_BURST)
+        ps->credit = FLUSH_BURST;
+    if (ps->credit < 1)
+        return false;
+    ps->credit -= 1;
+    return true;
+}
+
 static void
 want_flush(struct points *ps)
 {
-    uint64_t now = loop_now_ms(ps->loop), since = now - ps->flushed_ms;
-
     if (ps->is_deferred || loop_timer_is_running(&ps->timer))
         return;
-    if (since >= ps->conf.flush_interval_ms) {
-        ps->is_deferred = true;
-        loop_defer(ps->loop, flush_at_end_of_turn, ps);
+    if (!may_flush_now(ps)) {
+        loop_timer_start(ps->loop, &ps->timer, ps->conf.flush_interval_ms, 0, flush_on_time, ps);
         return;
     }
-    loop_timer_start(ps->loop, &ps->timer, ps->conf.flush_interval_ms - since, 0, flush_on_time, ps);
+    ps->is_deferred = true;
+    loop_defer(ps->loop, flush_at_end_of_turn, ps);
 }
 
 /* --- readings --- */
@@ -522,6 +537,8 @@ points_new(struct loop *loop, const struct points_conf *conf, struct spool *sp, 
     ps->aggregates = aggregates_new(loop, &(struct aggregates_ops){.on_window = on_window}, ps);
     if (sp)
         ps->bw = batch_writer_new();
+    ps->credit = FLUSH_BURST;
+    ps->credited_ms = loop_now_ms(loop);
     ps->fresh = mem_calloc(conf->batch_size, sizeof(struct slot *));
     ps->record = wbuf_init(RECORD_MAX);
     ps->message = wbuf_init(64u << 10);

@@ -3,7 +3,7 @@
  * Each reading is normalized and filtered; what passes goes into the batch of this turn. A reading with the same raw
  * value as the one before ends after one comparison. Calculated tags (calc.h) are evaluated once a flush, windows
  * (aggregate.h) close in their time; both take the same way out. The batch is appended to the spool, then it and the
- * tag messages are published: at the end of the loop turn, or `flush_interval_ms` after the flush before. When the
+ * tag messages are published: at the end of the loop turn, on the average once in `flush_interval_ms`. When the
  * broker is slower than the plant, the newest value of a tag replaces an unsent one (conflated). Bounds: one batch in
  * memory, one unsent tag message a tag. No allocation per point (texts and reasons: when they change). One loop thread.
  */

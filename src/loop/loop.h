@@ -84,6 +84,7 @@ struct stream_conf {
     const struct stream_tls *tls; /* NULL: plain. Copied. */
     size_t write_cap_bytes;       /* 0: 1 MiB. stream_write() past it answers NX_E_FULL */
     uint32_t keepalive_s;         /* TCP probes a peer that has been silent this long; 0: never */
+    uint32_t spare_files;         /* NX_E_FULL rather than leave fewer file descriptors than that to the others */
     /* May be NULL: told about each step of the way ("resolve", "tcp", "tls") when it ends. */
     void (*on_step)(void *arg, const char *step, enum nx_err err, uint32_t elapsed_ms, const char *detail);
 };

@@ -301,16 +301,16 @@ a_refused_connection_names_place_and_remedy(void **state)
     loop_free(&p.loop);
 }
 
-/* Three descriptors are fewer than the process has. */
+/* Three descriptors are fewer than the process has; and of 1,024 it leaves none when all are to be spare. */
 static void
-open_without_descriptors(struct peer *p, const char *host)
+open_without_descriptors(struct peer *p, const char *host, rlim_t limit)
 {
-    struct stream_conf conf = {.host = host, .port = 502, .on_step = peer_step};
+    struct stream_conf conf = {.host = host, .port = 502, .spare_files = 1024, .on_step = peer_step};
     struct rlimit old, none;
 
     p->is_down = false;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-    none = (struct rlimit){.rlim_cur = 3, .rlim_max = old.rlim_max};
+    none = (struct rlimit){.rlim_cur = limit, .rlim_max = old.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     p->st = stream_open(p->loop, &conf, &peer_ops, p);
     loop_run(p->loop);
@@ -322,13 +322,14 @@ open_without_descriptors(struct peer *p, const char *host)
 static void
 running_out_of_descriptors_ends_in_a_reason(void **state)
 {
-    static const char *const hosts[] = {"127.0.0.1", "a-plc.invalid"};
+    static const char *const hosts[] = {"127.0.0.1", "a-plc.invalid", "127.0.0.1"};
+    static const rlim_t limits[] = {3, 3, 1024};
 
     (void)state;
     for (size_t i = 0; i < MEM_COUNT(hosts); i++) {
         struct peer p = {.loop = loop_new()};
 
-        open_without_descriptors(&p, hosts[i]);
+        open_without_descriptors(&p, hosts[i], limits[i]);
         assert_int_equal(p.err, NX_E_FULL);
         assert_non_null(strstr(p.reason, hosts[i]));
         assert_non_null(strstr(p.reason, "raise the limit (ulimit -n, LimitNOFILE)"));

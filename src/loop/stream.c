@@ -16,6 +16,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CONNECT_TIMEOUT_MS 5000u
@@ -36,7 +37,7 @@ struct tcp {
     unsigned refs; /* user, handle, and each request under way */
     char *host;
     uint16_t port;
-    uint32_t timeout_ms, keepalive_s;
+    uint32_t timeout_ms, keepalive_s, spare_files;
     size_t write_cap;
     void (*on_step)(void *arg, const char *step, enum nx_err err, uint32_t elapsed_ms, const char *detail);
     uint64_t step_began_ms;
@@ -467,11 +468,29 @@ on_connect(uv_connect_t *req, int status)
     release(t);
 }
 
+/* Fewer than spare descriptors are free; 0: none is. The lowest free number is given first, so those in use lie below.
+ */
+static bool
+is_short_of_files(uint32_t spare)
+{
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == EMFILE || errno == ENFILE;
+    (void)close(fd);
+    return spare > 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd + spare >= limit.rlim_cur;
+}
+
 static void
 try_next_address(struct tcp *t)
 {
     struct addrinfo *ai = t->next_address;
 
+    if (ai && t->spare_files > 0 && is_short_of_files(t->spare_files)) {
+        t->last_status = UV_EMFILE;
+        ai = NULL;
+    }
     if (!ai) {
         enum nx_err err = err_of_status(t->last_status);
 
@@ -493,17 +512,6 @@ try_next_address(struct tcp *t)
     }
 }
 
-/* The resolver says no more than "temporary failure" when it could open no file or socket. */
-static bool
-is_out_of_files(void)
-{
-    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-    if (fd >= 0)
-        (void)close(fd);
-    return fd < 0 && (errno == EMFILE || errno == ENFILE);
-}
-
 static void
 on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addresses)
 {
@@ -511,8 +519,8 @@ on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addresses)
 
     t->addresses = addresses;
     if (t->state == TCP_RESOLVING && !t->is_closed) {
-        if (status != 0) {
-            enum nx_err err = is_out_of_files() ? NX_E_FULL : NX_E_RESOLVE;
+        if (status != 0) { /* "temporary failure" may be all that the resolver says when it could open no file */
+            enum nx_err err = is_short_of_files(0) ? NX_E_FULL : NX_E_RESOLVE;
 
             fail_connect(t, "resolving", err, uv_strerror(status));
         } else {
@@ -604,6 +612,7 @@ stream_tcp_open(struct loop *loop, const struct stream_conf *conf, const struct 
     t->port = conf->port;
     t->timeout_ms = conf->connect_timeout_ms ? conf->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     t->keepalive_s = conf->keepalive_s;
+    t->spare_files = conf->spare_files;
     t->write_cap = conf->write_cap_bytes ? conf->write_cap_bytes : WRITE_CAP_BYTES;
     t->on_step = conf->on_step;
     t->plain = wbuf_init(0);

@@ -101,6 +101,9 @@ struct device {
     unsigned refs;
 };
 
+/* What every device has in its connection beside the settings of its driver. */
+extern const struct conf_row device_connection_rows[];
+
 struct device_options {
     const char *uns_root;                   /* "uns" */
     int64_t default_interval_ms;            /* polling.default_interval */

@@ -79,18 +79,41 @@ put_enum(struct wbuf *w, const struct conf_node *node)
     wbuf_char(w, '}');
 }
 
+static const char *
+id_of(const struct conf_node *tag)
+{
+    const struct conf_node *id = tag->kind == CONF_MAP ? conf_get(tag, "id") : NULL;
+
+    return id && id->kind == CONF_SCALAR ? id->text : "";
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+    const struct conf_node *const *x = a, *const *y = b;
+
+    return strcmp(id_of(*x), id_of(*y));
+}
+
+/* Their order says nothing: a store that keeps them by id makes no other device of them. */
 static void
 put_tags(struct wbuf *w, const struct conf_node *list, const struct nx_driver *driver)
 {
     const struct shape shape = {device_tag_rows, driver ? driver->tag_params : NULL, driver};
+    const struct conf_node **sorted = mem_calloc(list->count + 1, sizeof(struct conf_node *));
+    unsigned n = 0;
 
+    for (const struct conf_node *c = list->child; c; c = c->next)
+        sorted[n++] = c;
+    qsort(sorted, n, sizeof *sorted, by_id);
     wbuf_char(w, '[');
-    for (const struct conf_node *c = list->child; c; c = c->next) {
-        put_map(w, c, &shape);
-        if (c->next)
+    for (unsigned i = 0; i < n; i++) {
+        if (i)
             wbuf_char(w, ',');
+        put_map(w, sorted[i], &shape);
     }
     wbuf_char(w, ']');
+    free(sorted);
 }
 
 static void

@@ -352,17 +352,21 @@ json_is_canonical(void **state)
     struct nx_note why = {0};
     struct device *a =
         read_yaml("protocol: modbus-tcp\nid: x\nname:\nconnection: {timeout: 1000ms, port: 0x10, host: h}\n"
-                  "tags: [{data_type: int, address: 0001, id: t, scale_factor: 1.50, enum: [a, b]}]\n",
+                  "tags: [{data_type: int, address: 0001, id: t, scale_factor: 1.50, enum: [a, b]},\n"
+                  "       {id: a, address: \"2\", data_type: int}]\n",
                   &why);
     struct device *b =
         read_yaml("id: x\nprotocol: modbus-tcp\nconnection: {host: h, port: 16, timeout: 1}\n"
-                  "tags: [{id: t, address: \"0001\", data_type: int, scale_factor: 1.5, enum: {1: b, 0: a}}]\n",
+                  "tags: [{id: a, address: \"2\", data_type: int},\n"
+                  "       {id: t, address: \"0001\", data_type: int, scale_factor: 1.5, enum: {1: b, 0: a}}]\n",
                   &why);
 
     (void)state;
-    assert_string_equal(a->json, "{\"connection\":{\"host\":\"h\",\"port\":16,\"timeout\":\"1s\"},\"id\":\"x\","
-                                 "\"protocol\":\"modbus-tcp\",\"tags\":[{\"address\":\"0001\",\"data_type\":\"int\","
-                                 "\"enum\":{\"0\":\"a\",\"1\":\"b\"},\"id\":\"t\",\"scale_factor\":1.5}]}");
+    assert_string_equal(a->json,
+                        "{\"connection\":{\"host\":\"h\",\"port\":16,\"timeout\":\"1s\"},\"id\":\"x\","
+                        "\"protocol\":\"modbus-tcp\",\"tags\":[{\"address\":\"2\",\"data_type\":\"int\",\"id\":\"a\"},"
+                        "{\"address\":\"0001\",\"data_type\":\"int\","
+                        "\"enum\":{\"0\":\"a\",\"1\":\"b\"},\"id\":\"t\",\"scale_factor\":1.5}]}");
     assert_true(device_eq(a, b));
     /* What was written reads back as the same device. */
     json_t *json = json_loads(a->json, 0, NULL);

@@ -1,5 +1,6 @@
 """A Mosquitto of the test's own."""
 import pathlib
+import socket
 import threading
 
 import paho.mqtt.client as mqtt
@@ -15,7 +16,7 @@ class Mosquitto:
         self.config = directory / f"mosquitto-{self.port}.conf"
         self.config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
-            "max_queued_messages 100000\nmax_inflight_messages 0\n")
+            "max_queued_messages 100000\nmax_inflight_messages 0\nset_tcp_nodelay true\n")
         self.process: Process | None = None
 
     def start(self) -> "Mosquitto":
@@ -40,6 +41,7 @@ class Listener:
         self.client.on_connect = lambda c, *_: c.subscribe([(f, 1) for f in filters])
         self.client.on_subscribe = lambda *_: self.ready.set()
         self.client.on_message = self._on_message
+        self.client.on_socket_open = lambda _c, _u, sock: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         assert self.ready.wait(10), "the test's own client could not subscribe"

@@ -1,11 +1,12 @@
 """A Modbus TCP server of the tests' own: every register pair counts how often it was read, so loss and doubling show.
 
 Values are uint32 at even addresses, high word first. Written from the Modbus specification, sharing nothing with the
-product: MBAP (7 bytes), function 3 and 16, everything else is answered with exception 1.
+product: MBAP (7 bytes), functions 3, 6 and 16, everything else is answered with exception 1.
 """
 import socketserver
 import struct
 import threading
+import time
 
 
 class CountingServer:
@@ -30,9 +31,35 @@ class CountingServer:
         skip = (address % 2) * 2
         return words[skip:skip + count * 2]
 
+    def write(self, address: int, words: list[int]) -> bool:
+        return False  # counters take no writes
+
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+class WritableServer(CountingServer):
+    """Registers that keep what is written; writes tells every write that arrived, in its order: (time, address, words)."""
+
+    def __init__(self, registers: int, host: str = "127.0.0.1"):
+        self.registers, self.writes, self.delay_s = [0] * registers, [], 0.0
+        super().__init__(0, host)
+
+    def read(self, address: int, count: int) -> bytes | None:
+        if count == 0 or count > 125 or address + count > len(self.registers):
+            return None
+        with self.lock:
+            return struct.pack(f">{count}H", *self.registers[address:address + count])
+
+    def write(self, address: int, words: list[int]) -> bool:
+        if address + len(words) > len(self.registers):
+            return False
+        with self.lock:
+            self.writes.append((time.time(), address, words))
+            self.registers[address:address + len(words)] = words
+        time.sleep(self.delay_s)  # a device that takes its time
+        return True
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -62,8 +89,17 @@ class _Handler(socketserver.BaseRequestHandler):
             pass
 
     def answer(self, pdu: bytes) -> bytes:
+        if pdu[0] in (6, 16):
+            words = pdu[3:5] if pdu[0] == 6 else pdu[6:]
+            done = self.server.owner.write(struct.unpack(">H", pdu[1:3])[0], list(struct.unpack(f">{len(words) // 2}H", words)))
+            return pdu[:5] if done else bytes([pdu[0] | 0x80, 1])
         if pdu[0] != 3:
             return bytes([pdu[0] | 0x80, 1])
         address, count = struct.unpack(">HH", pdu[1:5])
         data = self.server.owner.read(address, count)
         return bytes([0x83, 2]) if data is None else bytes([3, len(data)]) + data
+
+    def answer_write(self, pdu: bytes) -> bytes:
+        address, second = struct.unpack(">HH", pdu[1:5])
+        values = [second] if pdu[0] == 6 else list(struct.unpack(f">{second}H", pdu[6:6 + 2 * second]))
+        return pdu[:5] if self.server.owner.write(address, values) else bytes([pdu[0] | 0x80, 2])

@@ -1,4 +1,4 @@
-"""The commands for people, against a platform with a device that takes writes."""
+"""`nexus device|plan|tag|login` against a real platform: what they print, where, and their exit codes."""
 import csv
 import io
 import json
@@ -7,110 +7,173 @@ import subprocess
 
 import pytest
 
-from support.process import free_port, wait_until
+from support.modbus_writable import WritableServer
+from support.process import wait_until
 
-TAGS = [{"id": f"t{i}", "address": f"holding:{i}", "data_type": "uint16", "unit": "°C", "access_mode": "readwrite"}
-        for i in range(20)] + [{"id": "gone", "address": "holding:5000", "data_type": "uint16"}]
+PASSWORD = "correct horse battery"
+
+
+class Cli:
+    """Runs `nexus ...` with a home of its own."""
+
+    def __init__(self, nexus, url, directory):
+        self.nexus, self.home = nexus, directory / "home"
+        self.home.mkdir(exist_ok=True)
+        self.env = {**{k: v for k, v in os.environ.items() if not k.startswith("NEXUS_")},
+                    "HOME": str(self.home), "XDG_CONFIG_HOME": str(self.home / "config"), "NEXUS_URL": url}
+
+    def __call__(self, *arguments, code=0, stdin="", **env):
+        done = subprocess.run([self.nexus, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=60,
+                              env={**self.env, **env}, cwd=self.home)
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        self.error = done.stderr
+        return done.stdout
+
+    def json(self, *arguments, **more):
+        return json.loads(self(*arguments, "-o", "json", **more))
 
 
 @pytest.fixture
-def nexus(platform, processes, tmp_path):
-    port = free_port()
-    processes.start("sim", platform.nexus, "sim", "--port", port, "--load", 1, "--tags", 20, "--type", "uint16")
-    platform.write_devices([{"id": "press", "protocol": "modbus-tcp", "uns_prefix": "acme/press", "poll_interval": "100ms",
-                             "connection": {"host": "127.0.0.1", "port": port}, "tags": TAGS}])
+def plant(platform):
+    server = WritableServer(64)
+    device = {"id": "press", "protocol": "modbus-tcp", "uns_prefix": "acme/press", "poll_interval": "100ms",
+              "connection": {"host": "127.0.0.1", "port": server.port},
+              "tags": [{"id": "force", "address": "40001", "data_type": "uint16", "unit": "kN"},
+                       {"id": "setpoint", "address": "40003", "data_type": "uint16", "access_mode": "readwrite",
+                        "clamp_max": 1000}]}
+    platform.write_devices([device])
     platform.start()
     platform.log_in()
-    wait_until(lambda: platform.api.get("/api/v1/devices/press")["status"]["state"] == "online", what="the device being online")
-    wait_until(lambda: platform.api.get("/api/v1/devices/press/tags/gone")["quality"] is not None, what="the bad tag's reason")
-    token = platform.api.session.headers["Authorization"].split()[1]
+    wait_until(lambda: platform.api.get("/api/v1/devices/press")["status"]["state"] == "online", what="the press online")
+    yield platform
+    server.close()
 
-    def run(*args, code=0, **more):
-        env = {**os.environ, "NEXUS_URL": platform.api.base, "NEXUS_TOKEN": token, **more.pop("env", {})}
-        done = subprocess.run([platform.nexus, *map(str, args)], capture_output=True, text=True, env=env, timeout=60, **more)
-        assert done.returncode == code, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
+
+@pytest.fixture
+def cli(plant, tmp_path):
+    run = Cli(plant.nexus, plant.api.base, tmp_path)
+    run("login", "--username", "admin", stdin=PASSWORD + "\n")
     return run
 
 
-def test_devices_are_listed_shown_and_tested(nexus):
-    table = nexus("device", "list").stdout.splitlines()
-    assert table[0].split()[:4] == ["DEVICE", "PROTOCOL", "STATE", "TAGS"] and table[1].split()[:4] == ["press", "modbus-tcp", "online", "21"]
-    assert json.loads(nexus("device", "list", "-o", "json").stdout)[0]["id"] == "press"
-    assert next(csv.DictReader(io.StringIO(nexus("device", "list", "--output=csv").stdout)))["DEVICE"] == "press"
-    assert json.loads(nexus("device", "show", "press").stdout)["uns_prefix"] == "acme/press"
-    steps = nexus("device", "test", "press", code=1).stdout  # one of its tags does not exist
-    assert "session" in steps and "FAILED" in steps and "FIX" in steps
+def test_login_keeps_a_secret_file_and_logout_removes_it(plant, cli):
+    path = cli.home / "config" / "nexus" / "token.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert json.loads(path.read_text())["url"] == plant.api.base
+    path.chmod(0o644)
+    cli("device", "list", code=1)
+    assert str(path) in cli.error
+    path.chmod(0o600)
+    cli("logout")
+    assert not path.exists()
+    cli("device", "list", code=4)
+    assert "nexus login" in cli.error
+    cli("login", "-u", "admin", stdin="wrong password\n", code=4)
 
 
-def test_a_plan_is_explained(nexus):
-    text = nexus("plan", "press").stdout
-    assert "read holding 0-19" in text and "1 holes" in text and "illegal data address" in text
-    plan = json.loads(nexus("device", "plan", "press", "-o", "json").stdout)
-    assert plan["cycle"]["requests"] == 1 and plan["cycle"]["holes"] == 1
-    by_id = {t["id"]: t for t in plan["tags"]}
-    assert by_id["gone"]["hole"] and by_id["t3"]["hole"] is None
-    wait_until(lambda: {t["id"]: t for t in json.loads(nexus("plan", "press", "-o", "json").stdout)["tags"]}["t3"]["achieved_interval_ms"],
-               what="an achieved rate")
-    rows = list(csv.DictReader(io.StringIO(nexus("plan", "press", "-o", "csv").stdout)))
-    assert len(rows) == 21 and {r["tag"]: r["address"] for r in rows}["t3"] == "holding:3"
+def test_an_access_token_that_has_ended_is_renewed_once(plant, cli):
+    path = cli.home / "config" / "nexus" / "token.json"
+    pair = json.loads(path.read_text())
+    path.write_text(json.dumps({**pair, "access_token": "stale"}))
+    assert cli.json("device", "list")[0]["id"] == "press"
+    renewed = json.loads(path.read_text())
+    assert renewed["refresh_token"] != pair["refresh_token"] and renewed["access_token"] != "stale"
 
 
-def test_frames_are_shown_for_each_tag(nexus, tmp_path):
-    text = nexus("device", "record", "press").stdout
-    assert "read holding 0-19" in text and "t7: " in text
-    file = tmp_path / "press.pcapng"
-    assert "bytes in" in nexus("device", "record", "press", "--pcapng", file).stdout
-    assert file.read_bytes()[:4] == b"\x0a\x0d\x0d\x0a"
+def test_a_token_is_not_shown_to_another_address(plant, cli, processes):
+    cli("device", "list", "--url", f"http://localhost:{plant.http_port}", code=4)
+    token = json.loads((cli.home / "config" / "nexus" / "token.json").read_text())["access_token"]
+    assert "press" in cli("device", "list", "--url", f"http://localhost:{plant.http_port}", "--token", token)
+    assert "press" in cli("device", "list", NEXUS_TOKEN=token, NEXUS_TOKEN_FILE="/nowhere")
 
 
-def test_values_are_read_written_and_watched(nexus, platform):
-    table = nexus("tag", "read", "press/t1", "press/gone").stdout
-    assert "press/t1" in table and "good" in table and "bad" in table and "°C" in table
-    assert len(json.loads(nexus("tag", "read", "press", "-o", "json").stdout)) == 21
-    assert "press/t2 is now" in nexus("tag", "write", "press/t2", 40000).stdout
-    assert nexus("tag", "write", "press/t2", 70000, code=1).stderr
-    assert nexus("tag", "write", "press/gone", 1, code=5).stderr
-    assert nexus("tag", "write", "press/t2", 1, "--expected", 60001, code=5).stderr
-    env = {**os.environ, "NEXUS_URL": platform.api.base, "NEXUS_TOKEN": platform.api.session.headers["Authorization"].split()[1]}
-    watch = subprocess.Popen([platform.nexus, "tag", "watch", "press/t1", "--every", "100"], stdout=subprocess.PIPE, text=True, env=env)
-    lines = [watch.stdout.readline() for _ in range(3)]
-    watch.send_signal(2)
-    assert watch.wait(20) == 0
-    values = [int(line.split("press/t1 = ")[1].split()[0]) for line in lines]
-    assert values == sorted(set(values)) and all("good" in line and "°C" in line for line in lines)
+def test_devices_in_every_form(plant, cli):
+    table = cli("device", "list")
+    assert table.splitlines()[0].split()[:3] == ["id", "name", "protocol"] and "press" in table and "\033" not in table
+    rows = list(csv.DictReader(io.StringIO(cli("device", "list", "-o", "csv"))))
+    assert rows[0]["id"] == "press" and rows[0]["state"] == "online" and rows[0]["tags"] == "2"
+    assert cli.json("device", "show", "press")["connection"]["host"] == "127.0.0.1"
+    assert "connection.host" in cli("device", "show", "press")
+    assert cli.json("device", "test", "press")["ok"] is True
+    cli("device", "browse", "press", code=1)
+    assert "browse_unsupported" in cli.error and "hint:" in cli.error
 
 
-def test_tags_are_exported_changed_and_imported(nexus, tmp_path):
-    rows = list(csv.DictReader(io.StringIO(nexus("tag", "export", "press").stdout)))
-    by_id = {r["id"]: r for r in rows}
-    assert len(rows) == 21 and by_id["t0"]["address"] == "holding:0"
-    by_id["t0"]["unit"] = "bar"
-    rows.append({**by_id["t1"], "id": "new-one", "address": "40012", "unit": "a, b"})
-    rows.append({**by_id["t1"], "id": "wrong", "data_type": "uint61"})
-    file = tmp_path / "tags.csv"
-    with file.open("w", newline="") as out:
-        writer = csv.DictWriter(out, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    done = nexus("tag", "import", file, "--dry-run", code=1)
-    assert "22 tags are right, 1 refused" in done.stdout and "press/wrong" in done.stderr and "'uint64'" in done.stderr
-    assert len(json.loads(nexus("tag", "read", "press", "-o", "json").stdout)) == 21
-    nexus("tag", "import", file, code=1)
-    after = {r["id"]: r for r in csv.DictReader(io.StringIO(nexus("tag", "export", "press").stdout))}
-    assert after["t0"]["unit"] == "bar" and after["new-one"]["unit"] == "a, b" and after["new-one"]["address"] == "40012"
+def test_failures_have_their_codes_and_a_remedy(plant, cli):
+    assert cli("device", "show", "nope", code=3) == "" and "device_not_found" in cli.error
+    cli("device", "shwo", "press", code=2)
+    assert "Did you mean 'show'?" in cli.error
+    cli("device", "show", code=2)
+    assert "usage: nexus device show DEVICE" in cli.error
+    cli("device", "list", "-o", "xml", code=2)
+    cli("device", "list", "--url", "127.0.0.1", code=2)
+    cli("device", "list", NEXUS_URL="http://127.0.0.1:9", code=6)
+    assert "--url" in cli.error
+    assert "examples:" in cli("tag", "write", "--help")
+    assert "watch" in cli("tag", "--help")
 
 
-def test_what_is_wrong_has_its_exit_code_and_remedy(nexus, platform):
-    assert "Did you mean 'list'" in nexus("device", "lst", code=2).stderr
-    assert "Did you mean --output" in nexus("device", "list", "--outptu", "csv", code=2).stderr
-    assert "DEVICE/TAG" in nexus("tag", "write", "press", 1, code=2).stderr
-    assert nexus("device", "show", "nobody", code=3).stderr
-    assert nexus("tag", "read", "press/nobody", code=3).stderr
-    assert "--user" in nexus("device", "list", code=4, env={"NEXUS_TOKEN": "wrong"}).stderr
-    unreachable = nexus("device", "list", "--url", f"http://127.0.0.1:{free_port()}", code=6).stderr
-    assert "no answer from" in unreachable and "NEXUS_URL" in unreachable
-    password = {"NEXUS_PASSWORD": "correct horse battery", "NEXUS_TOKEN": ""}
-    assert "press" in nexus("device", "list", "--user", "admin", env=password).stdout
-    platform.roles["gateway"].kill()
-    assert "gateway" in nexus("plan", "press", code=6).stderr
+def test_tags_are_read_written_and_watched(plant, cli):
+    values = {t["id"]: t for t in cli.json("tag", "read", "press")}
+    assert set(values) == {"force", "setpoint"}
+    assert "kN" in cli("tag", "read", "press/force")
+    result = cli.json("tag", "write", "press/setpoint", 42, "--reason", "test", "--ttl", "3s")
+    assert result["success"] is True and result["value"] == 42
+    assert "42" in cli("tag", "write", "press/setpoint", 42, "--expected", 42)
+    cli("tag", "write", "press/setpoint", 43, "--expected", 7, code=5)
+    assert "value_changed" in cli.error
+    cli("tag", "write", "press/setpoint", 5000, code=1)
+    cli("tag", "write", "press/setpoint", -5, code=1)
+    cli("tag", "write", "press/force", 1, code=5)
+    cli("tag", "write", "press/nope", 1, code=3)
+    cli("tag", "write", "press", 1, code=2)
+    lines = cli("tag", "watch", "press/force", "--count", 3, "--interval", "100ms").splitlines()
+    assert len(lines) == 3 and all("press/force = " in line for line in lines)
+    for line in cli("tag", "watch", "press", "--count", 2, "-o", "json").splitlines():
+        assert json.loads(line)["device_id"] == "press"
+
+
+def test_an_export_imports_back_and_bad_rows_are_named(plant, cli):
+    file = cli.home / "tags.csv"
+    cli("tag", "export", "--file", file)
+    cli("tag", "import", file)
+    assert "2 as they were" in cli.error
+    rows = list(csv.DictReader(file.open()))
+    assert [r["id"] for r in rows] == ["force", "setpoint"] and rows[1]["clamp_max"] == "1000"
+    assert rows[0]["address"] == "40001"
+
+    file.write_text("id,address,data_type,unit\nspeed,40005,uint16,m/s\nodd,49999999,uint16,\n")
+    report = cli("tag", "import", file, "--device", "press", code=1)
+    assert "odd" in report and report.splitlines()[1].split()[0] == "3"
+    assert cli.json("tag", "read", "press") and len(cli.json("tag", "read", "press")) == 2, "half an import was applied"
+    cli("tag", "import", file, "--device", "press", "--best-effort", "--dry-run", code=1)
+    assert len(cli.json("tag", "read", "press")) == 2
+    cli("tag", "import", file, "--device", "press", "--best-effort", code=1)
+    assert {t["id"] for t in cli.json("tag", "read", "press")} == {"force", "setpoint", "speed"}
+    cli("tag", "import", file, code=1)
+    assert "--device" in cli.error
+    cli("tag", "import", cli.home / "none.csv", code=3)
+
+
+def test_a_viewer_may_look_and_not_touch(plant, cli, tmp_path):
+    plant.api.post("/api/v1/users", {"username": "vera", "password": PASSWORD, "role": "viewer"}, 201)
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD + "\n")
+    secret.chmod(0o600)
+    cli("login", "--username", "vera", "--password-file", secret)
+    assert cli.json("device", "list")
+    cli("tag", "write", "press/setpoint", 1, code=4)
+    cli("device", "record", "press", code=4)
+
+
+def test_a_plan_and_a_recording_are_explained(plant, cli):
+    plan = cli.json("plan", "press")
+    assert plan["device_id"] == "press" and {t["id"] for t in plan["tags"]} == {"force", "setpoint"}
+    text = cli("device", "plan", "press")
+    assert "requests" in text.splitlines()[0] and "holding" in text
+    wait_until(lambda: cli.json("device", "record", "press")["exchanges"], what="something recorded")
+    assert ">" in cli("device", "record", "press")
+    capture = cli.home / "press.pcapng"
+    cli("device", "record", "press", "--pcapng", capture)
+    assert capture.read_bytes()[:4] == b"\x0a\x0d\x0d\x0a"
+    cli("device", "recordings")

@@ -252,7 +252,7 @@ def users(core) -> dict[str, Browser]:
 
 ROLES = ["viewer", "operator", "engineer", "admin"]
 LEAST_ROLE = {"session": "viewer", "devices.read": "viewer", "history.read": "viewer", "live.read": "viewer", "system.read": "viewer",
-              "tags.write": "operator", "devices.write": "engineer", "devices.test": "engineer", "system.admin": "admin"}
+              "tags.write": "operator", "devices.write": "engineer", "devices.test": "engineer", "devices.record": "engineer", "system.admin": "admin"}
 
 
 def test_each_role_may_do_what_it_may(core, users):
