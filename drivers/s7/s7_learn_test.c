@@ -189,12 +189,39 @@ items_left_out_are_noticed(void **state)
     fake_host_free(&h);
 }
 
+/* A poll that is cancelled between a refusal and the halves of its block leaves no tag out. */
+static void
+cancelled_split_is_forgotten(void **state)
+{
+    struct fake_host *h;
+    struct fake_op *op;
+
+    (void)state;
+    reset_cpu();
+    cpu.db = 1;
+    cpu.from = 20;
+    cpu.end = 22;
+    h = connect_cpu(NULL);
+    op = read_words(h, 1, 100, 2);
+    assert_true(cpu_answer(&cpu, h));
+    assert_int_equal(fake_host_counter(h, NX_COUNT_SPLITS), 1);
+    fake_host_cancel(op, NX_E_TIMEOUT);
+    fake_host_read_again(op);
+    cpu_serve(&cpu, h);
+    assert_int_equal(op->set_count, 100);
+    assert_int_equal(op->good_count, 99);
+    assert_int_equal(op->items[10].err, NX_E_ADDRESS);
+    assert_words(op, 1, 2);
+    fake_host_free(&h);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_bad_range_among_ten_thousand_costs_one_tag),
         cmocka_unit_test(hole_is_probed_slowly_and_heals),
+        cmocka_unit_test(cancelled_split_is_forgotten),
         cmocka_unit_test(only_four_holes_are_probed_in_a_poll),
         cmocka_unit_test(errors_of_the_whole_name_the_switch_and_keep_the_link),
         cmocka_unit_test(pdu_that_the_cpu_does_not_keep_is_learned),
