@@ -24,8 +24,8 @@ struct parse {
     const struct nx_addr_spec *spec;
     struct slice s;
     struct s7_addr *addr;
-    uint32_t width;    /* bytes that the place names, 0: none (X, a type, a plain number) */
-    bool has_type;     /* addr->type is what the text says */
+    uint32_t width; /* bytes that the place names, 0: none (X, a type, a plain number) */
+    bool has_type;  /* addr->type is what the text says */
     bool has_bit;
     uint64_t length;   /* of a string, 0: not given */
     uint64_t elements; /* of an array, 0: none */
@@ -38,19 +38,19 @@ static const struct {
     uint8_t width; /* 0: see type */
     uint8_t type;
 } letters[] = {
-    {"X", 0, S7_BOOL},    {"B", 1, 0},          {"BYTE", 1, 0},       {"W", 2, 0},          {"WORD", 2, 0},
-    {"D", 4, 0},          {"DW", 4, 0},         {"DWORD", 4, 0},      {"L", 8, 0},          {"LWORD", 8, 0},
-    {"R", 0, S7_REAL},    {"LR", 0, S7_LREAL},  {"I", 0, S7_INT},     {"DI", 0, S7_DINT},   {"LI", 0, S7_LINT},
-    {"SI", 0, S7_SINT},   {"UI", 0, S7_UINT},   {"UDI", 0, S7_UDINT}, {"ULI", 0, S7_ULINT}, {"USI", 0, S7_USINT},
-    {"C", 0, S7_CHAR},    {"WC", 0, S7_WCHAR},  {"S", 0, S7_STRING},  {"WS", 0, S7_WSTRING},
+    {"X", 0, S7_BOOL},  {"B", 1, 0},         {"BYTE", 1, 0},       {"W", 2, 0},           {"WORD", 2, 0},
+    {"D", 4, 0},        {"DW", 4, 0},        {"DWORD", 4, 0},      {"L", 8, 0},           {"LWORD", 8, 0},
+    {"R", 0, S7_REAL},  {"LR", 0, S7_LREAL}, {"I", 0, S7_INT},     {"DI", 0, S7_DINT},    {"LI", 0, S7_LINT},
+    {"SI", 0, S7_SINT}, {"UI", 0, S7_UINT},  {"UDI", 0, S7_UDINT}, {"ULI", 0, S7_ULINT},  {"USI", 0, S7_USINT},
+    {"C", 0, S7_CHAR},  {"WC", 0, S7_WCHAR}, {"S", 0, S7_STRING},  {"WS", 0, S7_WSTRING},
 };
 
 static const struct {
     char letter;
     uint8_t area;
 } areas[] = {
-    {'I', S7_INPUT},      {'E', S7_INPUT},        {'Q', S7_OUTPUT},       {'A', S7_OUTPUT},
-    {'M', S7_MEMORY},     {'T', S7_TIMER_AREA},   {'C', S7_COUNTER_AREA}, {'Z', S7_COUNTER_AREA},
+    {'I', S7_INPUT},  {'E', S7_INPUT},      {'Q', S7_OUTPUT},       {'A', S7_OUTPUT},
+    {'M', S7_MEMORY}, {'T', S7_TIMER_AREA}, {'C', S7_COUNTER_AREA}, {'Z', S7_COUNTER_AREA},
 };
 
 static enum nx_err
@@ -72,7 +72,7 @@ trim(struct slice s)
 static bool
 take_char(struct parse *ps, char c)
 {
-    if (ps->s.len == 0 || ps->s.p[0] != c)
+    if (ps->s.len == 0 || ps->s.p[0] != (uint8_t)c)
         return false;
     ps->s = slice_skip(ps->s, 1);
     return true;
@@ -134,8 +134,8 @@ static enum nx_err
 read_brackets(struct parse *ps)
 {
     enum nx_err err = NX_OK;
-    bool is_text = ps->spec->data_type == NX_DT_STRING &&
-                   (ps->has_type ? s7_type_is_text(ps->addr->type) : ps->width == 1);
+    bool is_text =
+        ps->spec->data_type == NX_DT_STRING && (ps->has_type ? s7_type_is_text(ps->addr->type) : ps->width == 1);
 
     if (is_text && ps->length == 0 && take_char(ps, '('))
         err = take_brackets(ps, ')', &ps->length);
@@ -429,66 +429,6 @@ settle(struct parse *ps)
     return err == NX_OK ? pick_element(ps) : err;
 }
 
-void
-s7_range_text(char text[S7_RANGE_TEXT], unsigned area, unsigned db, uint32_t start, uint32_t bytes)
-{
-    char letter = area == S7_INPUT ? 'I' : area == S7_OUTPUT ? 'Q' : 'M';
-    int n;
-
-    if (s7_area_is_counted(area)) {
-        snprintf(text, S7_RANGE_TEXT, "%c%u", area == S7_TIMER_AREA ? 'T' : 'C', start);
-        return;
-    }
-    if (area == S7_DB)
-        n = snprintf(text, S7_RANGE_TEXT, "DB%u.DBB%u", db & UINT16_MAX, start);
-    else
-        n = snprintf(text, S7_RANGE_TEXT, "%cB%u", letter, start);
-    if (bytes > 1)
-        snprintf(text + n, S7_RANGE_TEXT - (size_t)n, "-%u", start + bytes - 1);
-}
-
-/* The letter of the width: X, B, W, D; what is longer begins at a byte. */
-static char
-width_letter(const struct s7_addr *a)
-{
-    if (a->type == S7_BOOL)
-        return 'X';
-    return a->bytes == 2 && !s7_type_is_text(a->type) ? 'W' : a->bytes == 4 && !s7_type_is_text(a->type) ? 'D' : 'B';
-}
-
-void
-s7_addr_text(char text[S7_RANGE_TEXT], const struct s7_addr *a)
-{
-    char letter = a->area == S7_INPUT ? 'I' : a->area == S7_OUTPUT ? 'Q' : 'M', width = width_letter(a), bit[4] = "";
-
-    if (a->type == S7_BOOL)
-        snprintf(bit, sizeof bit, ".%u", a->bit & 7u);
-    if (s7_area_is_counted(a->area))
-        s7_range_text(text, a->area, 0, a->start, 2);
-    else if (a->area == S7_DB)
-        snprintf(text, S7_RANGE_TEXT, "DB%u.DB%c%u%s", a->db, width, a->start, bit);
-    else if (a->type == S7_BOOL)
-        snprintf(text, S7_RANGE_TEXT, "%c%u%s", letter, a->start, bit);
-    else
-        snprintf(text, S7_RANGE_TEXT, "%c%c%u", letter, width, a->start);
-}
-
-static void
-print_canonical(const struct s7_addr *a, char canonical[NX_CANONICAL_MAX])
-{
-    char place[S7_RANGE_TEXT];
-    bool is_plain = a->type == S7_BOOL || (a->area == S7_TIMER_AREA && a->type == S7_TIMER) ||
-                    (a->area == S7_COUNTER_AREA && a->type == S7_COUNTER);
-
-    s7_addr_text(place, a);
-    if (is_plain)
-        snprintf(canonical, NX_CANONICAL_MAX, "%s", place);
-    else if (s7_type_is_text(a->type) && a->data_type == NX_DT_STRING)
-        snprintf(canonical, NX_CANONICAL_MAX, "%s:%s[%u]", place, s7_types[a->type].name, a->chars);
-    else
-        snprintf(canonical, NX_CANONICAL_MAX, "%s:%s", place, s7_types[a->type].name);
-}
-
 enum nx_err
 s7_addr_parse(const struct nx_addr_spec *spec, void *out, struct nx_addr_info *info, struct nx_note *why)
 {
@@ -506,6 +446,6 @@ s7_addr_parse(const struct nx_addr_spec *spec, void *out, struct nx_addr_info *i
     if (err != NX_OK)
         return err;
     info->elements = (uint32_t)ps.elements;
-    print_canonical(out, info->canonical);
+    s7_addr_canonical(info->canonical, out);
     return NX_OK;
 }

@@ -8,10 +8,11 @@
  *   %DB1.DBX4.3:BOOL  %DB1:4.0:REAL[3]  %MW4:INT            PLC4X; the % may be left out
  *
  * ":TYPE" names the type anywhere; without it (and without a nodes7 letter) it follows from width and data_type.
- * "STRING[30]", "STRING(30)", "CHAR[8]" with data_type string: one text. "[n]" behind any other type: an array, of which
- * spec.element names one element. German and English, upper and lower case, blanks around: all the same.
+ * "STRING[30]", "STRING(30)", "CHAR[8]" with data_type string: one text. "[n]" behind any other type: an array, of
+ * which spec.element names one element. German and English, upper and lower case, blanks around: all the same.
  *
- * The canonical text of an address is the classic place with its type: "DB1.DBD4:REAL", "M0.3", "DB1.DBB4:STRING[30]". */
+ * The canonical text of an address is the classic place with its type: "DB1.DBD4:REAL", "M0.3", "DB1.DBB4:STRING[30]".
+ */
 #ifndef S7_ADDR_H
 #define S7_ADDR_H
 
@@ -40,5 +41,7 @@ nx_addr_parse_f s7_addr_parse;
 void s7_range_text(char text[S7_RANGE_TEXT], unsigned area, unsigned db, uint32_t start, uint32_t bytes);
 /* The same of an address, as in its canonical text but without the type. */
 void s7_addr_text(char text[S7_RANGE_TEXT], const struct s7_addr *addr);
+/* The canonical text. */
+void s7_addr_canonical(char canonical[NX_CANONICAL_MAX], const struct s7_addr *addr);
 
 #endif

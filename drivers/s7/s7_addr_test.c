@@ -212,8 +212,9 @@ elements_are_where_the_cpu_has_them(void **state)
 
     (void)state;
     for (size_t i = 0; i < MEM_COUNT(rows); i++) {
-        struct nx_addr_spec spec = {
-            .address = rows[i].text, .data_type = rows[i].data_type, .element = rows[i].element};
+        struct nx_addr_spec spec = {.address = rows[i].text,
+                                    .data_type = rows[i].data_type,
+                                    .element = rows[i].element};
         assert_int_equal(parse(&spec, &addr, &info, NULL), NX_OK);
         assert_string_equal(info.canonical, rows[i].canonical);
         spec.element = info.elements;

@@ -5,14 +5,14 @@
 
 #include <assert.h>
 
-#define PROTOCOL     0x32u
-#define KIND_JOB     1u
-#define KIND_ACK     2u
-#define KIND_DATA    3u
-#define ITEM_SPEC    0x12u
-#define ITEM_LEN     10u
-#define SYNTAX_ANY   0x10u
-#define SETUP_LEN    8u
+#define PROTOCOL   0x32u
+#define KIND_JOB   1u
+#define KIND_ACK   2u
+#define KIND_DATA  3u
+#define ITEM_SPEC  0x12u
+#define ITEM_LEN   10u
+#define SYNTAX_ANY 0x10u
+#define SETUP_LEN  8u
 
 /* How the length of data is given. */
 #define DATA_BIT   3u

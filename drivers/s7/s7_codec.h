@@ -10,16 +10,16 @@
 #include "base/wbuf.h"
 #include "nexus/err.h"
 
-#define S7_ITEMS_MAX       20u   /* in one job, whatever the PDU: some servers drop the others without a word */
-#define S7_PDU_MAX         4096u /* the largest that is asked for */
-#define S7_PDU_MIN         128u  /* the least that a CPU may offer */
-#define S7_PDU_USUAL       240u  /* what every CPU has */
-#define S7_ITEM_BYTES      12u   /* of an item in a request */
-#define S7_REPLY_HEAD      14u   /* of a read reply: header and parameters */
-#define S7_RESULT_HEAD     4u    /* of an item in a read reply */
-#define S7_WRITE_BYTES     28u   /* of a write job with one item, without its data */
-#define S7_WRITE_REPLY     15u   /* of its reply */
-#define S7_REQUEST_SPARE   19u   /* head of a read job as counted by the most careful client known to us; 12 are used */
+#define S7_ITEMS_MAX     20u   /* in one job, whatever the PDU: some servers drop the others without a word */
+#define S7_PDU_MAX       4096u /* the largest that is asked for */
+#define S7_PDU_MIN       128u  /* the least that a CPU may offer */
+#define S7_PDU_USUAL     240u  /* what every CPU has */
+#define S7_ITEM_BYTES    12u   /* of an item in a request */
+#define S7_REPLY_HEAD    14u   /* of a read reply: header and parameters */
+#define S7_RESULT_HEAD   4u    /* of an item in a read reply */
+#define S7_WRITE_BYTES   28u   /* of a write job with one item, without its data */
+#define S7_WRITE_REPLY   15u   /* of its reply */
+#define S7_REQUEST_SPARE 19u   /* head of a read job as counted by the most careful client known to us; 12 are used */
 
 enum s7_function { S7_SETUP = 0xF0, S7_READ = 0x04, S7_WRITE = 0x05 };
 
@@ -53,11 +53,11 @@ enum s7_transport { S7_BITS = 1, S7_BYTES = 2 };
 /* A piece of an area of the CPU. */
 struct s7_item {
     uint8_t area;
-    uint8_t bit;      /* S7_BITS: 0..7 */
+    uint8_t bit;       /* S7_BITS: 0..7 */
     uint8_t transport; /* S7_BITS (one bit) or S7_BYTES; no matter for timers and counters */
-    uint16_t db;      /* 0 outside of data blocks */
-    uint32_t start;   /* byte, or number of the timer or counter */
-    uint16_t count;   /* bytes, timers, counters, or 1 bit */
+    uint16_t db;       /* 0 outside of data blocks */
+    uint32_t start;    /* byte, or number of the timer or counter */
+    uint16_t count;    /* bytes, timers, counters, or 1 bit */
 };
 
 struct s7_reply {

@@ -9,14 +9,15 @@
 
 #include <cmocka.h>
 
-/* 3 items: 3 bytes of DB1, a DB that is not there, timer 5. The length of the second and both fill bytes are garbage. */
+/* 3 items: 3 bytes of DB1, a DB that is not there, timer 5. The length of the second and both fill bytes are garbage.
+ */
 static const struct s7_item items[] = {
     {.area = S7_DB, .transport = S7_BYTES, .db = 1, .start = 4, .count = 3},
     {.area = S7_DB, .transport = S7_BYTES, .db = 9, .start = 0, .count = 2},
     {.area = S7_TIMER_AREA, .start = 5, .count = 1},
 };
-static const uint8_t good[] = {0x32, 3,    0,  0,    0,    7,    0, 2, 0, 18, 0,    0, 4, 3,    0xFF, 4,
-                               0,    24,   1,  2,    3,    0x5A, 0x0A, 0, 0, 4,  0xFF, 9, 0, 2, 0x21, 0x23};
+static const uint8_t good[] = {0x32, 3,  0, 0, 0, 7,    0,    2, 0, 18, 0,    0, 4, 3, 0xFF, 4,
+                               0,    24, 1, 2, 3, 0x5A, 0x0A, 0, 0, 4,  0xFF, 9, 0, 2, 0x21, 0x23};
 
 static void
 assert_encoded(const struct wbuf *w, const uint8_t *want, size_t len)
@@ -29,13 +30,13 @@ static void
 requests_are_as_by_hand(void **state)
 {
     static const uint8_t setup[] = {0x32, 1, 0, 0, 0, 1, 0, 8, 0, 0, 0xF0, 0, 0, 8, 0, 8, 3, 0xC0};
-    static const uint8_t read[] = {0x32, 1,    0,    0, 0,  7, 0, 38,   0, 0, 4,    3,    0x12, 10,   0x10, 2,    0, 3,
-                                   0,    1,    0x84, 0, 0, 32, 0x12, 10, 0x10, 2, 0, 2,    0,    9,    0x84, 0,    0, 0,
-                                   0x12, 10,   0x10, 0x1D, 0, 1, 0, 0, 0x1D, 0, 0, 5};
-    static const uint8_t write[] = {0x32, 1, 0, 0, 0, 8, 0, 14, 0, 5, 5, 1, 0x12, 10, 0x10, 1,
-                                    0,    1, 0, 1, 0x84, 0, 0, 35, 0, 3, 0, 1, 1};
-    static const uint8_t word[] = {0x32, 1, 0, 0, 0, 9, 0, 14, 0, 6, 5, 1, 0x12, 10, 0x10, 2,
-                                   0,    2, 0, 0, 0x83, 0, 0, 80, 0, 4, 0, 16, 0xBE, 0xEF};
+    static const uint8_t read[] = {0x32, 1, 0, 0, 0,    7,  0,    38,   0,    0,  4,    3, 0x12, 10, 0x10, 2,
+                                   0,    3, 0, 1, 0x84, 0,  0,    32,   0x12, 10, 0x10, 2, 0,    2,  0,    9,
+                                   0x84, 0, 0, 0, 0x12, 10, 0x10, 0x1D, 0,    1,  0,    0, 0x1D, 0,  0,    5};
+    static const uint8_t write[] = {0x32, 1, 0, 0, 0, 8,    0, 14, 0,  5, 5, 1, 0x12, 10, 0x10,
+                                    1,    0, 1, 0, 1, 0x84, 0, 0,  35, 0, 3, 0, 1,    1};
+    static const uint8_t word[] = {0x32, 1, 0, 0, 0, 9,    0, 14, 0,  6, 5, 1, 0x12, 10,   0x10,
+                                   2,    0, 2, 0, 0, 0x83, 0, 0,  80, 0, 4, 0, 16,   0xBE, 0xEF};
     struct s7_item bit = {.area = S7_DB, .bit = 3, .transport = S7_BITS, .db = 1, .start = 4, .count = 1};
     struct s7_item memory = {.area = S7_MEMORY, .transport = S7_BYTES, .start = 10, .count = 2};
     uint8_t out[128];

@@ -117,7 +117,8 @@ main(void)
     static const char *const one[] = {"host=plc", "s7_slot=1", "max_jobs=1", NULL};
     static const char *const many[] = {"host=plc", "s7_slot=1", NULL};
     static const char *const second[] = {"host=plc", "s7_slot=1", "gap=0", NULL};
-    struct conformance c = {.driver = &s7_driver, .settings = one, .address = address, .value = value, .answer = answer};
+    struct conformance c = {
+        .driver = &s7_driver, .settings = one, .address = address, .value = value, .answer = answer};
     int failed = conformance_run(&c);
 
     c.settings = many;

@@ -75,10 +75,11 @@ fail_refused(struct s7_conn *c, enum nx_err err, const char *reason)
                 "remote_tsap), or free one of its connections",
                 conf->tsap_count, reason);
     else
-        nx_fail(&why, err,
-                "the CPU refuses the connection to TSAP %02X.%02X (rack %u, slot %u): %s; check s7_rack and s7_slot, or "
-                "free one of its connections",
-                tsap >> 8, tsap & 0xFF, tsap >> 5 & 7, tsap & 0x1F, reason);
+        nx_fail(
+            &why, err,
+            "the CPU refuses the connection to TSAP %02X.%02X (rack %u, slot %u): %s; check s7_rack and s7_slot, or "
+            "free one of its connections",
+            tsap >> 8, tsap & 0xFF, tsap >> 5 & 7, tsap & 0x1F, reason);
     s7_conn_fail(c, err, &why);
 }
 

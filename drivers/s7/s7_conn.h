@@ -4,9 +4,10 @@
  *                        ^                |__refused________|
  *                        |__WAIT <--------|   while there is another slot to try
  *
- * A CPU has few connections: there is never more than one, and the next slot is tried only after the last try is closed.
- * Callbacks of the host may close us from inside: each function of ours that can end in one runs between enter and
- * leave, which holds nx_closed() back, and looks at the state again afterwards. Memory of a message stays until leave. */
+ * A CPU has few connections: there is never more than one, and the next slot is tried only after the last try is
+ * closed. Callbacks of the host may close us from inside: each function of ours that can end in one runs between enter
+ * and leave, which holds nx_closed() back, and looks at the state again afterwards. Memory of a message stays until
+ * leave. */
 #ifndef S7_CONN_H
 #define S7_CONN_H
 
@@ -24,7 +25,7 @@ struct s7_conn_conf {
     uint16_t port, local_tsap;
     uint16_t tsaps[S7_TSAPS_MAX]; /* of the CPU, tried in this order */
     unsigned tsap_count;
-    unsigned pdu, jobs; /* asked for */
+    unsigned pdu, jobs;  /* asked for */
     uint64_t timeout_ms; /* of each step of the handshake */
 };
 

@@ -249,8 +249,9 @@ static const struct nx_param params[] = {
      .def = "-1",
      .min = -1,
      .max = SLOT_MAX,
-     .help = "Slot of the CPU: 1 for S7-1200 and S7-1500, 2 for S7-300. -1: 1, 2, 0 and 3 are tried one after the other "
-             "and the one that works is remembered."},
+     .help =
+         "Slot of the CPU: 1 for S7-1200 and S7-1500, 2 for S7-300. -1: 1, 2, 0 and 3 are tried one after the other "
+         "and the one that works is remembered."},
     {.key = "rack",
      .type = NX_PARAM_INT,
      .def = "-1",

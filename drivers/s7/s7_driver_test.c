@@ -1,8 +1,8 @@
-/* What only S7 does, on the fake host: slots, negotiation, refused items and jobs, long texts, matching. */
+/* What only S7 does, on the fake host: slots, negotiation, long texts, matching, writes, explain and dissect. */
 #include "s7_driver.h"
 
 #include "base/mem.h"
-#include "s7_test_cpu.h"
+#include "s7_test_host.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,81 +10,6 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-static struct test_cpu cpu;
-
-static void
-reset_cpu(void)
-{
-    cpu = (struct test_cpu){.pdu = 240, .jobs = 3, .tpdu_size = 10, .slots = 1u << 1};
-}
-
-/* Accepts every try, also those that begin a little later. */
-static void
-handshake(struct fake_host *h)
-{
-    for (unsigned i = 0; i < 20 && !fake_host_is_up(h) && fake_host_downs(h) == 0; i++) {
-        fake_host_accept(h);
-        cpu_serve(&cpu, h);
-        if (!fake_host_is_up(h))
-            fake_host_advance_ms(h, 100);
-    }
-}
-
-static struct fake_host *
-connect_cpu(const char *const *pairs)
-{
-    static const char *const defaults[] = {"host=plc", "s7_slot=1", NULL};
-    struct fake_host *h = fake_host_new(&s7_driver, pairs ? pairs : defaults);
-
-    assert_int_equal(fake_host_open(h), NX_OK);
-    handshake(h);
-    return h;
-}
-
-static const void *
-addr(struct fake_host *h, const char *text, enum nx_data_type type)
-{
-    struct nx_addr_spec spec = {.address = text, .data_type = type};
-
-    return fake_host_addr(h, &spec);
-}
-
-static struct fake_op *
-read_one(struct fake_host *h, const char *text, enum nx_data_type type)
-{
-    const void *a = addr(h, text, type);
-
-    return fake_host_read(h, &a, 1);
-}
-
-/* Words 0 to n - 1 of a DB, `step` bytes apart, as one read. */
-static struct fake_op *
-read_words(struct fake_host *h, unsigned db, unsigned n, unsigned step)
-{
-    const void **addrs = mem_calloc(n, sizeof *addrs);
-    struct fake_op *op;
-    char text[32];
-
-    for (unsigned i = 0; i < n; i++) {
-        snprintf(text, sizeof text, "DB%u.DBW%u", db + i * step / 60000, i * step % 60000);
-        addrs[i] = addr(h, text, NX_DT_UINT16);
-    }
-    op = fake_host_read(h, addrs, n);
-    free(addrs);
-    return op;
-}
-
-static void
-assert_words(const struct fake_op *op, unsigned db, unsigned step)
-{
-    assert_true(op->is_done && op->err == NX_OK);
-    for (uint32_t i = 0; i < op->item_count; i++) {
-        unsigned in = db + i * step / 60000, at = i * step % 60000;
-        if (op->items[i].err == NX_OK)
-            assert_int_equal(op->items[i].value.u, cpu_byte(in, at) << 8 | cpu_byte(in, at + 1));
-    }
-}
 
 /* --- connecting --- */
 
@@ -160,8 +85,9 @@ given_addresses_are_not_guessed(void **state)
 static void
 wrong_settings_are_refused(void **state)
 {
-    static const char *const rows[][3] = {
-        {"host=plc", "remote_tsap=nonsense", NULL}, {"host=plc", "local_tsap=1", NULL}, {"host=plc", "forbidden=DB1", NULL}};
+    static const char *const rows[][3] = {{"host=plc", "remote_tsap=nonsense", NULL},
+                                          {"host=plc", "local_tsap=1", NULL},
+                                          {"host=plc", "forbidden=DB1", NULL}};
 
     (void)state;
     for (size_t i = 0; i < MEM_COUNT(rows); i++) {
@@ -294,188 +220,6 @@ texts_longer_than_a_pdu(void **state)
     assert_int_equal(op->set_count, 3);
     assert_int_equal(op->items[0].err, NX_E_ADDRESS);
     assert_int_equal(op->items[1].err, NX_OK);
-    fake_host_free(&h);
-}
-
-/* --- what the CPU refuses --- */
-
-static void
-one_bad_range_among_ten_thousand_costs_one_tag(void **state)
-{
-    struct fake_host *h;
-    struct fake_op *op;
-
-    (void)state;
-    reset_cpu();
-    cpu.db = 1;
-    cpu.from = 4000;
-    cpu.end = 4002;
-    h = connect_cpu(NULL);
-    op = read_words(h, 1, 10000, 2);
-    cpu_serve(&cpu, h);
-    assert_int_equal(op->good_count, 9999);
-    assert_int_equal(op->items[2000].err, NX_E_ADDRESS);
-    assert_non_null(strstr(op->items[2000].why, "DB1.DBW4000"));
-    assert_non_null(strstr(op->items[2000].why, "code 05"));
-    assert_words(op, 1, 2);
-
-    cpu.requests = 0; /* learned: a poll costs the minimum again */
-    fake_host_read_again(op);
-    cpu_serve(&cpu, h);
-    assert_int_equal(op->good_count, 9999);
-    assert_true(cpu.requests <= 20000 / 222 + 2);
-    assert_int_equal(op->items[2000].err, NX_E_ADDRESS);
-
-    fake_host_restart(h); /* and it survives a restart of the program */
-    assert_int_equal(fake_host_open(h), NX_OK);
-    handshake(h);
-    cpu.requests = 0;
-    fake_host_read_again(op);
-    cpu_serve(&cpu, h);
-    assert_int_equal(op->good_count, 9999);
-    assert_true(cpu.requests <= 20000 / 222 + 2);
-    fake_host_free(&h);
-}
-
-static void
-hole_is_probed_slowly_and_heals(void **state)
-{
-    struct fake_host *h;
-    struct fake_op *op;
-
-    (void)state;
-    reset_cpu();
-    cpu.missing_db = 2;
-    h = connect_cpu(NULL);
-    op = read_one(h, "DB2.DBW0", NX_DT_UINT16);
-    cpu_serve(&cpu, h);
-    assert_int_equal(op->items[0].err, NX_E_ADDRESS);
-    assert_non_null(strstr(op->items[0].why, "no such DB"));
-    cpu.requests = 0;
-    fake_host_read_again(op);
-    assert_true(op->is_done); /* nothing is asked */
-    assert_int_equal(cpu_waiting(h), 0);
-    fake_host_advance_ms(h, 60000);
-    cpu.missing_db = 0;
-    fake_host_read_again(op);
-    cpu_serve(&cpu, h);
-    assert_int_equal(cpu.requests, 1);
-    assert_int_equal(op->good_count, 1);
-    assert_null(strstr(fake_host_learned(fake_host_dev(h)), "84.2"));
-    fake_host_free(&h);
-}
-
-static void
-only_four_holes_are_probed_in_a_poll(void **state)
-{
-    struct fake_host *h;
-    struct fake_op *op;
-
-    (void)state;
-    reset_cpu();
-    cpu.missing_db = 1;
-    h = connect_cpu(NULL);
-    op = read_words(h, 1, 50, 100);
-    cpu_serve(&cpu, h);
-    assert_int_equal(op->good_count, 0);
-    assert_int_equal(op->set_count, 50);
-    fake_host_advance_ms(h, 60000);
-    fake_host_read_again(op);
-    assert_int_equal(fake_host_written(h).p[7 + 11], 4); /* four items in one job */
-    assert_int_equal(cpu_waiting(h), 1);
-    cpu_serve(&cpu, h);
-    assert_int_equal(op->set_count, 50);
-    fake_host_free(&h);
-}
-
-static void
-errors_of_the_whole_name_the_switch_and_keep_the_link(void **state)
-{
-    static const struct {
-        unsigned error;
-        enum nx_err err;
-        const char *text;
-    } rows[] = {
-        {0x8104, NX_E_UNSUPPORTED, "Permit access with PUT/GET"},
-        {0xD209, NX_E_ADDRESS, "DB is loaded"},
-        {0xD241, NX_E_AUTH, "password"},
-        {0xD602, NX_E_AUTH, "password"},
-        {0x8702, NX_E_DEVICE, "8702"},
-    };
-    struct fake_host *h;
-
-    (void)state;
-    reset_cpu();
-    h = connect_cpu(NULL);
-    for (size_t i = 0; i < MEM_COUNT(rows); i++) {
-        struct fake_op *rd = read_words(h, 1, 300, 2), *wr;
-        cpu.error = rows[i].error;
-        cpu_serve(&cpu, h);
-        assert_true(rd->is_done);
-        assert_int_equal(rd->err, rows[i].err);
-        assert_non_null(strstr(rd->why, rows[i].text));
-        wr = fake_host_write(h, addr(h, "DB1.DBW0", NX_DT_UINT16), nx_value_uint(1));
-        cpu_serve(&cpu, h);
-        assert_int_equal(wr->err, rows[i].err);
-        assert_non_null(strstr(wr->why, rows[i].text));
-        assert_true(fake_host_is_up(h)); /* no reconnecting for what a person must change */
-        cpu.error = 0;
-        fake_host_read_again(rd);
-        cpu_serve(&cpu, h);
-        assert_int_equal(rd->good_count, 300);
-    }
-    assert_int_equal(cpu.connects, 1);
-    fake_host_free(&h);
-}
-
-static void
-pdu_that_the_cpu_does_not_keep_is_learned(void **state)
-{
-    struct fake_host *h;
-    struct fake_op *op;
-
-    (void)state;
-    reset_cpu();
-    cpu.pdu = 960;
-    cpu.pdu_taken = 300;
-    h = connect_cpu(NULL);
-    op = read_words(h, 1, 2000, 2);
-    cpu_serve(&cpu, h);
-    assert_int_equal(op->set_count, 2000);
-    for (unsigned i = 0; i < 2; i++) { /* 480, then 240 */
-        fake_host_read_again(op);
-        cpu_serve(&cpu, h);
-    }
-    assert_int_equal(op->good_count, 2000);
-    assert_words(op, 1, 2);
-    assert_non_null(strstr(fake_host_learned(fake_host_dev(h)), "pdu=240"));
-    fake_host_restart(h);
-    assert_int_equal(fake_host_open(h), NX_OK);
-    handshake(h);
-    fake_host_read_again(op);
-    cpu_serve(&cpu, h);
-    assert_int_equal(op->good_count, 2000); /* at once */
-    fake_host_free(&h);
-}
-
-/* A server that drops items in silence and says that all is well gives no value to any tag. */
-static void
-items_left_out_are_noticed(void **state)
-{
-    struct fake_host *h;
-    struct fake_op *op;
-
-    (void)state;
-    reset_cpu();
-    h = connect_cpu(NULL);
-    op = read_words(h, 1, 5, 100);
-    cpu.items_dropped = 2;
-    cpu_serve(&cpu, h);
-    assert_true(op->is_done);
-    assert_int_equal(op->good_count, 0);
-    assert_int_equal(op->set_count, 5);
-    assert_int_equal(fake_host_counter(h, NX_COUNT_PROTO_ERRORS), 1);
-    assert_true(fake_host_is_up(h));
     fake_host_free(&h);
 }
 
@@ -635,7 +379,7 @@ long_text_is_written_in_jobs_within_the_pdu(void **state)
     op = fake_host_write(h, addr(h, "DB1.DBB0:STRING", NX_DT_STRING), nx_value_string(text, sizeof text));
     cpu_serve(&cpu, h);
     assert_int_equal(op->err, NX_OK);
-    assert_int_equal(cpu.requests, 3); /* setup and two */
+    assert_int_equal(cpu.requests, 3);   /* setup and two */
     assert_int_equal(cpu.last[28], 254); /* the length comes last */
     fake_host_free(&h);
 }
@@ -693,7 +437,7 @@ dissects_by_tag_and_as_a_whole(void **state)
     cpu_reply(&cpu, h, &reply);
     x.in = reply.p;
     x.in_len = reply.len;
-    snprintf(want, sizeof want, "%02X %02X = %u", cpu_byte(1, 0), cpu_byte(1, 1), cpu_byte(1, 0) << 8 | cpu_byte(1, 1));
+    snprintf(want, sizeof want, "%02X %02X = %d", cpu_byte(1, 0), cpu_byte(1, 1), cpu_byte(1, 0) << 8 | cpu_byte(1, 1));
     assert_true(s7_driver.dissect(&x, word, text, sizeof text));
     assert_string_equal(text, want);
     assert_false(s7_driver.dissect(&x, other, text, sizeof text));
@@ -720,12 +464,6 @@ main(void)
         cmocka_unit_test(messages_of_several_tpdus),
         cmocka_unit_test(endless_message_closes_the_link),
         cmocka_unit_test(texts_longer_than_a_pdu),
-        cmocka_unit_test(one_bad_range_among_ten_thousand_costs_one_tag),
-        cmocka_unit_test(hole_is_probed_slowly_and_heals),
-        cmocka_unit_test(only_four_holes_are_probed_in_a_poll),
-        cmocka_unit_test(errors_of_the_whole_name_the_switch_and_keep_the_link),
-        cmocka_unit_test(pdu_that_the_cpu_does_not_keep_is_learned),
-        cmocka_unit_test(items_left_out_are_noticed),
         cmocka_unit_test(replies_may_come_in_any_order),
         cmocka_unit_test(duplicates_are_dropped_and_three_close_the_link),
         cmocka_unit_test(cancelled_jobs_hold_their_slot_but_not_for_ever),

@@ -95,6 +95,7 @@ tell_hole(struct telling *t, uint32_t b, const struct s7_entry *hole)
     s7_refusal(&why, hole->addr, hole->code, "was refused");
     t->rq.hole = why.text;
     nx_plan_add(t->out, &t->rq);
+    t->rq.hole = NULL;
 }
 
 void

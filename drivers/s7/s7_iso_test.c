@@ -27,8 +27,7 @@ next(const uint8_t *p, size_t len, struct s7_tpdu *tpdu, size_t *left)
 static void
 connect_request_has_both_tsaps(void **state)
 {
-    static const uint8_t want[] = {3, 0,    0, 22, 17,   0xE0, 0, 0, 0,    1, 0,
-                                   0xC0, 1, 10, 0xC1, 2, 1,    0, 0xC2, 2, 3, 2};
+    static const uint8_t want[] = {3, 0, 0, 22, 17, 0xE0, 0, 0, 0, 1, 0, 0xC0, 1, 10, 0xC1, 2, 1, 0, 0xC2, 2, 3, 2};
     uint8_t out[32];
     struct wbuf w = wbuf_fixed(out, sizeof out);
 
@@ -112,15 +111,15 @@ impossible_packets_are_refused(void **state)
         size_t len;
         uint8_t in[24];
     } bad[] = {
-        {1, {4}},                                                    /* version */
-        {4, {3, 0, 0, 6}},                                           /* shorter than any packet */
-        {4, {3, 0, 0x20, 1}},                                        /* longer than ours */
-        {7, {3, 0, 0, 7, 1, 0xF0, 0x80}},                            /* header without type */
-        {7, {3, 0, 0, 7, 9, 0xF0, 0x80}},                            /* header past the packet */
-        {8, {3, 0, 0, 8, 3, 0xF0, 0x80, 0}},                         /* data with a longer header */
-        {7, {3, 0, 0, 7, 2, 0x50, 0x80}},                            /* unknown type */
-        {14, {3, 0, 0, 14, 9, 0xD0, 0, 1, 0, 9, 0, 0xC0, 1, 5}},     /* TPDU of 32 bytes */
-        {13, {3, 0, 0, 13, 8, 0xD0, 0, 1, 0, 9, 0, 0xC0, 200}},      /* parameter past the header */
+        {1, {4}},                                                /* version */
+        {4, {3, 0, 0, 6}},                                       /* shorter than any packet */
+        {4, {3, 0, 0x20, 1}},                                    /* longer than ours */
+        {7, {3, 0, 0, 7, 1, 0xF0, 0x80}},                        /* header without type */
+        {7, {3, 0, 0, 7, 9, 0xF0, 0x80}},                        /* header past the packet */
+        {8, {3, 0, 0, 8, 3, 0xF0, 0x80, 0}},                     /* data with a longer header */
+        {7, {3, 0, 0, 7, 2, 0x50, 0x80}},                        /* unknown type */
+        {14, {3, 0, 0, 14, 9, 0xD0, 0, 1, 0, 9, 0, 0xC0, 1, 5}}, /* TPDU of 32 bytes */
+        {13, {3, 0, 0, 13, 8, 0xD0, 0, 1, 0, 9, 0, 0xC0, 200}},  /* parameter past the header */
     };
     struct s7_tpdu tpdu;
     size_t left;

@@ -22,9 +22,8 @@ s7_link_add(struct s7_link *l, struct s7_run *run)
 {
     struct s7_run **head = list_of(l, run), *at;
 
-    DL_FOREACH (*head, at)
-        if (at->op->priority < run->op->priority)
-            break;
+    for (at = *head; at && at->op->priority >= run->op->priority; at = at->next)
+        ;
     if (at)
         DL_PREPEND_ELEM(*head, at, run);
     else

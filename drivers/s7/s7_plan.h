@@ -53,10 +53,10 @@ struct s7_block {
     uint32_t start;
     uint16_t db, bytes;
     uint8_t area;
-    uint8_t code;      /* a part was refused in this poll */
-    uint8_t parts;     /* 1; more: a long text */
+    uint8_t code;       /* a part was refused in this poll */
+    uint8_t parts;      /* 1; more: a long text */
     uint8_t parts_left; /* not answered yet in this poll */
-    uint8_t *text;     /* a long text is collected here */
+    uint8_t *text;      /* a long text is collected here */
 };
 
 /* A refused block that was split behind entry `at`. */

@@ -38,12 +38,18 @@ random_addr(uint64_t *seed)
         const char *area, *type; /* around the byte; "DB": a DB of three */
         enum nx_data_type data_type;
     } kinds[] = {
-        {"DBX", ".3", NX_DT_BOOL},           {"DBB", "", NX_DT_UINT8},
-        {"DBW", "", NX_DT_INT16},            {"DBD", ":REAL", NX_DT_FLOAT32},
-        {"DBL", ":LREAL", NX_DT_FLOAT64},    {"DBB", ":DTL", NX_DT_STRING},
-        {"DBB", ":STRING[30]", NX_DT_STRING}, {"DBB", ":WSTRING[700]", NX_DT_STRING},
-        {"DBB", ":STRING", NX_DT_STRING},    {"T", "", NX_DT_UINT32},
-        {"MW", "", NX_DT_INT16},             {"C", "", NX_DT_UINT16},
+        {"DBX", ".3", NX_DT_BOOL},
+        {"DBB", "", NX_DT_UINT8},
+        {"DBW", "", NX_DT_INT16},
+        {"DBD", ":REAL", NX_DT_FLOAT32},
+        {"DBL", ":LREAL", NX_DT_FLOAT64},
+        {"DBB", ":DTL", NX_DT_STRING},
+        {"DBB", ":STRING[30]", NX_DT_STRING},
+        {"DBB", ":WSTRING[700]", NX_DT_STRING},
+        {"DBB", ":STRING", NX_DT_STRING},
+        {"T", "", NX_DT_UINT32},
+        {"MW", "", NX_DT_INT16},
+        {"C", "", NX_DT_UINT16},
     };
     char text[64], db[16] = "";
     unsigned k = (unsigned)(num_random(seed) % MEM_COUNT(kinds)), at = (unsigned)(num_random(seed) % 3000);

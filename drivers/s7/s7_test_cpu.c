@@ -45,34 +45,34 @@ cpu_waiting(const struct fake_host *h)
 
 /* Joins the packets into last[]. */
 static void
-take_message(struct test_cpu *cpu, struct fake_host *h, size_t len)
+take_message(struct test_cpu *c, struct fake_host *h, size_t len)
 {
     struct slice in = slice(fake_host_written(h).p, len);
 
-    cpu->last_len = 0;
+    c->last_len = 0;
     while (in.len > 0) {
         size_t n = be16(in.p + 2);
-        memcpy(cpu->last + cpu->last_len, in.p + FRAMING, n - FRAMING);
-        cpu->last_len += n - FRAMING;
+        memcpy(c->last + c->last_len, in.p + FRAMING, n - FRAMING);
+        c->last_len += n - FRAMING;
         in = slice_skip(in, n);
     }
     fake_host_take(h, len);
 }
 
 static void
-answer_connect(struct test_cpu *cpu, struct fake_host *h, size_t len)
+answer_connect(struct test_cpu *c, struct fake_host *h, size_t len)
 {
-    uint8_t confirm[] = {3, 0, 0, 14, 9, 0xD0, 0, 1, 0, 2, 0, 0xC0, 1, cpu->tpdu_size};
+    uint8_t confirm[] = {3, 0, 0, 14, 9, 0xD0, 0, 1, 0, 2, 0, 0xC0, 1, c->tpdu_size};
     static const uint8_t refuse[] = {3, 0, 0, 11, 6, 0x80, 0, 1, 0, 0, 2};
     const uint8_t *p = fake_host_written(h).p;
 
-    cpu->connects++;
-    cpu->last_local = (uint16_t)be16(p + 16);
-    cpu->last_tsap = (uint16_t)be16(p + 20);
+    c->connects++;
+    c->last_local = (uint16_t)be16(p + 16);
+    c->last_tsap = (uint16_t)be16(p + 20);
     fake_host_take(h, len);
-    if (cpu->slots >> (cpu->last_tsap & 0x1F) & 1) {
-        confirm[3] = cpu->tpdu_size ? 14 : 11;
-        confirm[4] = cpu->tpdu_size ? 9 : 6;
+    if (c->slots >> (c->last_tsap & 0x1F) & 1) {
+        confirm[3] = c->tpdu_size ? 14 : 11;
+        confirm[4] = c->tpdu_size ? 9 : 6;
         fake_host_feed(h, slice(confirm, confirm[3]));
     } else {
         fake_host_feed(h, slice(refuse, sizeof refuse));
@@ -80,20 +80,20 @@ answer_connect(struct test_cpu *cpu, struct fake_host *h, size_t len)
 }
 
 static unsigned
-item_code(const struct test_cpu *cpu, unsigned area, unsigned db, uint32_t start, unsigned n)
+item_code(const struct test_cpu *c, unsigned area, unsigned db, uint32_t start, unsigned n)
 {
-    if (area == 0x84 && cpu->missing_db == db)
+    if (area == 0x84 && c->missing_db == db)
         return 0x0A;
-    return area == 0x84 && cpu->db == db && start < cpu->end && start + n > cpu->from ? 5 : 0xFF;
+    return area == 0x84 && c->db == db && start < c->end && start + n > c->from ? 5 : 0xFF;
 }
 
 static void
-put_item(const struct test_cpu *cpu, const uint8_t *item, bool is_final, struct wbuf *out)
+put_item(const struct test_cpu *c, const uint8_t *item, bool is_final, struct wbuf *out)
 {
     unsigned n = be16(item + 4), db = be16(item + 6), area = item[8];
     uint32_t at = (uint32_t)item[9] << 16 | be16(item + 10), start = at / 8;
     bool is_counted = area < 0x20;
-    unsigned code = is_counted ? 0xFF : item_code(cpu, area, db, start, n);
+    unsigned code = is_counted ? 0xFF : item_code(c, area, db, start, n);
 
     if (code != 0xFF) {
         wbuf_be32(out, code << 24 | 4); /* the length is garbage */
@@ -111,77 +111,77 @@ put_item(const struct test_cpu *cpu, const uint8_t *item, bool is_final, struct 
 }
 
 static void
-put_params(const struct test_cpu *cpu, struct wbuf *out)
+put_params(const struct test_cpu *c, struct wbuf *out)
 {
-    const uint8_t *p = cpu->last;
+    const uint8_t *p = c->last;
 
     if (p[10] == 0xF0) {
         wbuf_be16(out, 0xF000);
-        wbuf_be16(out, cpu->jobs);
-        wbuf_be16(out, cpu->jobs);
-        wbuf_be16(out, cpu->pdu);
+        wbuf_be16(out, c->jobs);
+        wbuf_be16(out, c->jobs);
+        wbuf_be16(out, c->pdu);
     } else {
         wbuf_u8(out, p[10]);
-        wbuf_u8(out, p[10] == 4 ? p[11] - cpu->items_dropped : p[11]);
+        wbuf_u8(out, p[10] == 4 ? p[11] - c->items_dropped : p[11]);
     }
 }
 
 static void
-put_data(const struct test_cpu *cpu, struct wbuf *out)
+put_data(const struct test_cpu *c, struct wbuf *out)
 {
-    const uint8_t *p = cpu->last;
-    unsigned n = p[10] == 4 ? p[11] - cpu->items_dropped : p[10] == 5 ? p[11] : 0;
+    const uint8_t *p = c->last;
+    unsigned n = p[10] == 4 ? p[11] - c->items_dropped : p[10] == 5 ? p[11] : 0;
 
     for (unsigned i = 0; i < n; i++) {
         if (p[10] == 4)
-            put_item(cpu, p + 12 + 12 * i, i + 1 == n, out);
+            put_item(c, p + 12 + 12 * i, i + 1 == n, out);
         else
-            wbuf_u8(out, cpu->write_code ? cpu->write_code : 0xFF);
+            wbuf_u8(out, c->write_code ? c->write_code : 0xFF);
     }
 }
 
 static void
-put_reply(const struct test_cpu *cpu, unsigned error, struct wbuf *out)
+put_reply(const struct test_cpu *c, unsigned error, struct wbuf *out)
 {
     static const uint8_t head[] = {3, 0, 0, 0, 2, 0xF0, 0x80, 0x32, 3, 0, 0};
     size_t params, data;
 
     wbuf_bytes(out, head, sizeof head);
-    wbuf_be16(out, be16(cpu->last + 4));
+    wbuf_be16(out, be16(c->last + 4));
     wbuf_be32(out, 0);
     wbuf_be16(out, error);
     params = out->len;
     if (!error)
-        put_params(cpu, out);
+        put_params(c, out);
     data = out->len;
     if (!error)
-        put_data(cpu, out);
+        put_data(c, out);
     wbuf_patch_be16(out, 2, (unsigned)out->len);
     wbuf_patch_be16(out, 13, (unsigned)(data - params));
     wbuf_patch_be16(out, 15, (unsigned)(out->len - data));
 }
 
 void
-cpu_reply(struct test_cpu *cpu, struct fake_host *h, struct wbuf *out)
+cpu_reply(struct test_cpu *c, struct fake_host *h, struct wbuf *out)
 {
     size_t len = message_len(fake_host_written(h));
-    unsigned error = cpu->error, waiting = cpu_waiting(h);
+    unsigned error = c->error, waiting = cpu_waiting(h);
 
     wbuf_reset(out);
     if (len == 0)
         return;
-    cpu->in_flight_max = waiting > cpu->in_flight_max ? waiting : cpu->in_flight_max;
-    take_message(cpu, h, len);
-    cpu->requests++;
-    put_reply(cpu, cpu->last[10] == 0xF0 ? 0 : error, out);
-    if (cpu->pdu_taken && (out->len - FRAMING > cpu->pdu_taken || cpu->last_len > cpu->pdu_taken)) {
+    c->in_flight_max = waiting > c->in_flight_max ? waiting : c->in_flight_max;
+    take_message(c, h, len);
+    c->requests++;
+    put_reply(c, c->last[10] == 0xF0 ? 0 : error, out);
+    if (c->pdu_taken && (out->len - FRAMING > c->pdu_taken || c->last_len > c->pdu_taken)) {
         wbuf_reset(out);
-        put_reply(cpu, 0x8500, out);
+        put_reply(c, 0x8500, out);
     }
 }
 
 bool
-cpu_answer(struct test_cpu *cpu, struct fake_host *h)
+cpu_answer(struct test_cpu *c, struct fake_host *h)
 {
     struct slice in = fake_host_written(h);
     size_t len = message_len(in);
@@ -190,18 +190,18 @@ cpu_answer(struct test_cpu *cpu, struct fake_host *h)
     if (len == 0)
         return false;
     if (in.p[5] == 0xE0) {
-        answer_connect(cpu, h, len);
+        answer_connect(c, h, len);
         return true;
     }
-    cpu_reply(cpu, h, &out);
+    cpu_reply(c, h, &out);
     fake_host_feed(h, wbuf_slice_of(&out));
     wbuf_free(&out);
     return true;
 }
 
 void
-cpu_serve(struct test_cpu *cpu, struct fake_host *h)
+cpu_serve(struct test_cpu *c, struct fake_host *h)
 {
-    while (cpu_answer(cpu, h))
+    while (cpu_answer(c, h))
         ;
 }

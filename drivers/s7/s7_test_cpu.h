@@ -26,11 +26,11 @@ struct test_cpu {
 
 uint8_t cpu_byte(unsigned db, uint32_t i);
 /* Answers one packet of the driver; false: there is none. */
-bool cpu_answer(struct test_cpu *cpu, struct fake_host *h);
+bool cpu_answer(struct test_cpu *c, struct fake_host *h);
 /* Answers until nothing is asked any more. */
-void cpu_serve(struct test_cpu *cpu, struct fake_host *h);
+void cpu_serve(struct test_cpu *c, struct fake_host *h);
 /* The reply to the oldest job, which is taken, without sending it. Empty: there is no job. */
-void cpu_reply(struct test_cpu *cpu, struct fake_host *h, struct wbuf *out);
+void cpu_reply(struct test_cpu *c, struct fake_host *h, struct wbuf *out);
 /* Complete jobs that wait for their answer. */
 unsigned cpu_waiting(const struct fake_host *h);
 

@@ -2,11 +2,11 @@
 
 #include <assert.h>
 
-#define NS_PER_S        INT64_C(1000000000)
-#define DAYS_1970_1990  7305 /* days from 1970-01-01 to 1990-01-01 */
-#define DT_YEAR_FIRST   1990
-#define DTL_YEAR_FIRST  1970
-#define DTL_YEAR_LAST   2261 /* the last whole year that fits 64 bits of nanoseconds */
+#define NS_PER_S       INT64_C(1000000000)
+#define DAYS_1970_1990 7305 /* days from 1970-01-01 to 1990-01-01 */
+#define DT_YEAR_FIRST  1990
+#define DTL_YEAR_FIRST 1970
+#define DTL_YEAR_LAST  2261 /* the last whole year that fits 64 bits of nanoseconds */
 
 /* A moment in the parts of a calendar. */
 struct parts {

@@ -5,36 +5,35 @@
 #include <strings.h>
 
 const struct s7_type_info s7_types[S7_TYPES] = {
-    [S7_BOOL] = {"BOOL", 1, S7_KIND_BOOL},         [S7_BYTE] = {"BYTE", 1, S7_KIND_UINT},
-    [S7_WORD] = {"WORD", 2, S7_KIND_UINT},         [S7_DWORD] = {"DWORD", 4, S7_KIND_UINT},
-    [S7_LWORD] = {"LWORD", 8, S7_KIND_UINT},       [S7_SINT] = {"SINT", 1, S7_KIND_INT},
-    [S7_USINT] = {"USINT", 1, S7_KIND_UINT},       [S7_INT] = {"INT", 2, S7_KIND_INT},
-    [S7_UINT] = {"UINT", 2, S7_KIND_UINT},         [S7_DINT] = {"DINT", 4, S7_KIND_INT},
-    [S7_UDINT] = {"UDINT", 4, S7_KIND_UINT},       [S7_LINT] = {"LINT", 8, S7_KIND_INT},
-    [S7_ULINT] = {"ULINT", 8, S7_KIND_UINT},       [S7_REAL] = {"REAL", 4, S7_KIND_REAL},
-    [S7_LREAL] = {"LREAL", 8, S7_KIND_REAL},       [S7_CHAR] = {"CHAR", 0, S7_KIND_TEXT},
-    [S7_WCHAR] = {"WCHAR", 0, S7_KIND_TEXT},       [S7_STRING] = {"STRING", 2, S7_KIND_TEXT},
-    [S7_WSTRING] = {"WSTRING", 4, S7_KIND_TEXT},   [S7_S5TIME] = {"S5TIME", 2, S7_KIND_DURATION},
-    [S7_TIME] = {"TIME", 4, S7_KIND_DURATION},     [S7_LTIME] = {"LTIME", 8, S7_KIND_DURATION},
-    [S7_DATE] = {"DATE", 2, S7_KIND_MOMENT},       [S7_TOD] = {"TOD", 4, S7_KIND_DURATION},
-    [S7_LTOD] = {"LTOD", 8, S7_KIND_DURATION},     [S7_DT] = {"DT", 8, S7_KIND_MOMENT},
-    [S7_LDT] = {"LDT", 8, S7_KIND_MOMENT},         [S7_DTL] = {"DTL", 12, S7_KIND_MOMENT},
-    [S7_TIMER] = {"TIMER", 2, S7_KIND_DURATION},   [S7_COUNTER] = {"COUNTER", 2, S7_KIND_COUNTER},
+    [S7_BOOL] = {"BOOL", 1, S7_KIND_BOOL},       [S7_BYTE] = {"BYTE", 1, S7_KIND_UINT},
+    [S7_WORD] = {"WORD", 2, S7_KIND_UINT},       [S7_DWORD] = {"DWORD", 4, S7_KIND_UINT},
+    [S7_LWORD] = {"LWORD", 8, S7_KIND_UINT},     [S7_SINT] = {"SINT", 1, S7_KIND_INT},
+    [S7_USINT] = {"USINT", 1, S7_KIND_UINT},     [S7_INT] = {"INT", 2, S7_KIND_INT},
+    [S7_UINT] = {"UINT", 2, S7_KIND_UINT},       [S7_DINT] = {"DINT", 4, S7_KIND_INT},
+    [S7_UDINT] = {"UDINT", 4, S7_KIND_UINT},     [S7_LINT] = {"LINT", 8, S7_KIND_INT},
+    [S7_ULINT] = {"ULINT", 8, S7_KIND_UINT},     [S7_REAL] = {"REAL", 4, S7_KIND_REAL},
+    [S7_LREAL] = {"LREAL", 8, S7_KIND_REAL},     [S7_CHAR] = {"CHAR", 0, S7_KIND_TEXT},
+    [S7_WCHAR] = {"WCHAR", 0, S7_KIND_TEXT},     [S7_STRING] = {"STRING", 2, S7_KIND_TEXT},
+    [S7_WSTRING] = {"WSTRING", 4, S7_KIND_TEXT}, [S7_S5TIME] = {"S5TIME", 2, S7_KIND_DURATION},
+    [S7_TIME] = {"TIME", 4, S7_KIND_DURATION},   [S7_LTIME] = {"LTIME", 8, S7_KIND_DURATION},
+    [S7_DATE] = {"DATE", 2, S7_KIND_MOMENT},     [S7_TOD] = {"TOD", 4, S7_KIND_DURATION},
+    [S7_LTOD] = {"LTOD", 8, S7_KIND_DURATION},   [S7_DT] = {"DT", 8, S7_KIND_MOMENT},
+    [S7_LDT] = {"LDT", 8, S7_KIND_MOMENT},       [S7_DTL] = {"DTL", 12, S7_KIND_MOMENT},
+    [S7_TIMER] = {"TIMER", 2, S7_KIND_DURATION}, [S7_COUNTER] = {"COUNTER", 2, S7_KIND_COUNTER},
 };
 
 static const struct {
     const char *name;
     uint8_t type;
 } aliases[] = {
-    {"BIT", S7_BOOL},           {"FLOAT", S7_REAL},        {"DOUBLE", S7_LREAL},
-    {"TIME_OF_DAY", S7_TOD},    {"LTIME_OF_DAY", S7_LTOD}, {"DATE_AND_TIME", S7_DT},
-    {"DATE_AND_LTIME", S7_LDT},
+    {"BIT", S7_BOOL},          {"FLOAT", S7_REAL},       {"DOUBLE", S7_LREAL},       {"TIME_OF_DAY", S7_TOD},
+    {"LTIME_OF_DAY", S7_LTOD}, {"DATE_AND_TIME", S7_DT}, {"DATE_AND_LTIME", S7_LDT},
 };
 
 /* The type that an untyped place of a data type's own size has. */
 static const uint8_t own_types[NX_DT_COUNT] = {
-    [NX_DT_INT8] = S7_SINT,   [NX_DT_UINT8] = S7_USINT, [NX_DT_INT16] = S7_INT,    [NX_DT_UINT16] = S7_UINT,
-    [NX_DT_INT32] = S7_DINT,  [NX_DT_UINT32] = S7_UDINT, [NX_DT_INT64] = S7_LINT,  [NX_DT_UINT64] = S7_ULINT,
+    [NX_DT_INT8] = S7_SINT,    [NX_DT_UINT8] = S7_USINT,   [NX_DT_INT16] = S7_INT,   [NX_DT_UINT16] = S7_UINT,
+    [NX_DT_INT32] = S7_DINT,   [NX_DT_UINT32] = S7_UDINT,  [NX_DT_INT64] = S7_LINT,  [NX_DT_UINT64] = S7_ULINT,
     [NX_DT_FLOAT32] = S7_REAL, [NX_DT_FLOAT64] = S7_LREAL, [NX_DT_STRING] = S7_CHAR,
 };
 

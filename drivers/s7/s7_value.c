@@ -38,6 +38,7 @@ sign_extend(uint64_t raw, unsigned size)
 {
     unsigned shift = 64 - 8 * size;
 
+    assert(size >= 1 && size <= 8);
     return (int64_t)(raw << shift) >> shift;
 }
 
@@ -241,6 +242,7 @@ s7_value_decode(const struct s7_addr *addr, const uint8_t *p, char text[S7_TEXT_
 static enum nx_err
 to_double(const struct nx_value *v, double *d, struct nx_note *why)
 {
+    *d = 0;
     switch (v->type) {
     case NX_TYPE_BOOL:
         *d = v->b;
@@ -291,7 +293,7 @@ check_range(const struct nx_value *v, int64_t min, uint64_t max, struct nx_note 
 static enum nx_err
 encode_whole(const struct nx_value *value, uint8_t *out, unsigned size, int64_t min, uint64_t max, struct nx_note *why)
 {
-    struct nx_value v;
+    struct nx_value v = nx_value_none();
     enum nx_err err = to_whole(value, &v, why);
 
     if (err == NX_OK)
@@ -337,9 +339,10 @@ encode_real(const struct s7_addr *addr, const struct nx_value *value, uint8_t *o
 static enum nx_err
 to_ticks(const struct nx_value *value, double factor, int64_t *ticks, struct nx_note *why)
 {
-    double d = 0;
+    double d;
     enum nx_err err = to_double(value, &d, why);
 
+    *ticks = 0;
     if (err != NX_OK)
         return err;
     if (value->type == NX_TYPE_INT || value->type == NX_TYPE_UINT) { /* exact, where a double is not */
@@ -387,6 +390,7 @@ text_to_ns(const struct nx_value *value, int64_t *ns, struct nx_note *why)
     int64_t us;
     struct slice s = slice(value->s, value->len);
 
+    *ns = 0;
     if (s.len == 10) { /* a date alone is its midnight */
         memcpy(text, s.p, s.len);
         memcpy(text + s.len, "T00:00:00Z", sizeof "T00:00:00Z");
@@ -403,8 +407,8 @@ encode_moment(const struct s7_addr *addr, const struct nx_value *value, uint8_t 
     bool is_good = true;
     unsigned days;
     int64_t ns;
-    enum nx_err err = value->type == NX_TYPE_STRING ? text_to_ns(value, &ns, why)
-                                                    : to_ticks(value, (double)S7_NS_PER_MS, &ns, why);
+    enum nx_err err =
+        value->type == NX_TYPE_STRING ? text_to_ns(value, &ns, why) : to_ticks(value, (double)S7_NS_PER_MS, &ns, why);
 
     if (err != NX_OK)
         return err;
@@ -422,8 +426,8 @@ encode_moment(const struct s7_addr *addr, const struct nx_value *value, uint8_t 
 }
 
 enum nx_err
-s7_value_encode(const struct s7_addr *addr, const struct nx_value *value, uint8_t *out, unsigned *skip,
-                unsigned *len, struct nx_note *why)
+s7_value_encode(const struct s7_addr *addr, const struct nx_value *value, uint8_t *out, unsigned *skip, unsigned *len,
+                struct nx_note *why)
 {
     *skip = 0;
     *len = addr->bytes;

@@ -17,8 +17,7 @@ NX_MUST_CHECK enum nx_err s7_value_decode(const struct s7_addr *addr, const uint
 /* The other way: what has to be written from byte *skip of the address on, *len bytes (the length that a CPU keeps in
  * front of a string is left alone; a string is as long as its text). A BOOL is one byte, 0 or 1. NX_E_RANGE and
  * NX_E_VALUE with a note. */
-NX_MUST_CHECK enum nx_err s7_value_encode(const struct s7_addr *addr, const struct nx_value *value,
-                                          uint8_t *out, unsigned *skip, unsigned *len,
-                                          struct nx_note *why);
+NX_MUST_CHECK enum nx_err s7_value_encode(const struct s7_addr *addr, const struct nx_value *value, uint8_t *out,
+                                          unsigned *skip, unsigned *len, struct nx_note *why);
 
 #endif

@@ -78,7 +78,9 @@ static const struct vector readings[] = {
     {"DB1.DBX0.6", NX_DT_BOOL, "80", "false"},
     {"DB1.DBB0:CHAR[5]", NX_DT_STRING, "41420043FF", "AB"},
     {"DB1.DBB0:STRING[4]", NX_DT_STRING, "FEFE41424344", "ABCD"}, /* length past its end: cut */
-    {"DB1.DBB0:WSTRING[3]", NX_DT_STRING, "00030002DE000041", "\uFFFD" "A"}, /* half a character */
+    {"DB1.DBB0:WSTRING[3]", NX_DT_STRING, "00030002DE000041",
+     "\uFFFD"
+     "A"}, /* half a character */
     {"DB1.DBB0:WSTRING[1]", NX_DT_STRING, "FFFFFFFFD83D", "\uFFFD"},
 };
 

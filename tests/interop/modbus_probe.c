@@ -97,12 +97,6 @@ nx_link_of(struct nx_dev *dev)
     return &dev->link;
 }
 
-struct nx_dev *
-nx_link_first_dev(struct nx_link *link)
-{
-    return link->dev;
-}
-
 void *
 nx_dev_alloc(struct nx_dev *dev, size_t size)
 {
