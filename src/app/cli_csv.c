@@ -119,10 +119,12 @@ static char
 separator_of(struct slice text)
 {
     unsigned commas = 0, semicolons = 0;
+    bool is_quoted = false;
 
-    for (size_t i = 0; i < text.len && text.p[i] != '\n'; i++) {
-        commas += text.p[i] == ',';
-        semicolons += text.p[i] == ';';
+    for (size_t i = 0; i < text.len && (is_quoted || text.p[i] != '\n'); i++) {
+        is_quoted = is_quoted != (text.p[i] == '"');
+        commas += !is_quoted && text.p[i] == ',';
+        semicolons += !is_quoted && text.p[i] == ';';
     }
     return semicolons > commas ? ';' : ',';
 }

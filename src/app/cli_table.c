@@ -6,6 +6,7 @@
 #include "http/json.h"
 #include "nexus/value.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,6 +164,7 @@ put_row(const struct cli_table *t, struct wbuf *out, const size_t *widths, char 
 void
 cli_table_print(const struct cli_table *t, struct wbuf *out, bool is_color)
 {
+    assert(t->columns > 0);
     size_t *widths = mem_calloc(t->columns, sizeof *widths);
 
     for (size_t i = 0; i < t->columns; i++)
@@ -185,6 +187,7 @@ cli_table_print(const struct cli_table *t, struct wbuf *out, bool is_color)
 void
 cli_table_csv(const struct cli_table *t, struct wbuf *out)
 {
+    assert(t->columns > 0);
     for (size_t i = 0; i < t->columns; i++) {
         cli_csv_cell(out, title_of(t, i));
         wbuf_str(out, i + 1 == t->columns ? "\r\n" : ",");

@@ -172,6 +172,9 @@ csv_takes_what_spreadsheets_write(void **state)
     assert_string_equal(csv.rows[2][1], "");
     assert_string_equal(csv.rows[3][0], "3");
     cli_csv_free(&csv);
+    assert_int_equal(cli_csv_read(slice_str("\"a;;;\nb\",c"), &csv, &why), NX_OK);
+    assert_string_equal(csv.rows[0][1], "c"); /* separators inside quotation marks do not count */
+    cli_csv_free(&csv);
 }
 
 static void

@@ -272,7 +272,7 @@ answers_open(const char *path, unsigned file_max, const struct outlet *out)
     struct answers *a = mem_alloc(sizeof *a);
 
     a->out = *out;
-    a->file_max = file_max;
+    a->file_max = file_max < ANSWERS_MAX ? file_max : ANSWERS_MAX;
     a->fd = -1;
     if (path)
         open_file(a, path);

@@ -12,8 +12,8 @@
 
 #include "gateway/outlet.h"
 
-#define ANSWERS_MAX        16384u
-#define ANSWERS_FILE_BYTES 2048u /* of one answer in the file; longer ones are in memory only */
+#define ANSWERS_MAX        16384u /* more than commands.queue_size and commands.max_concurrent_writes may ever be */
+#define ANSWERS_FILE_BYTES 2048u  /* of one answer in the file; longer ones are in memory only */
 
 struct answers;
 struct answer;

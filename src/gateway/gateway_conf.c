@@ -94,9 +94,9 @@ const struct conf_row gateway_conf_rows[] = {
     TIME("polling.reconnect_min", "1s", 10, 600000, polling.backoff_min_ms, "Shortest wait for a device."),
     TIME("polling.reconnect_max", "30s", 100, 3600000, polling.backoff_max_ms, "Longest wait for a device."),
 
-    INT("commands.max_concurrent_writes", "50", 1, 10000, commands.max_concurrent_writes,
+    INT("commands.max_concurrent_writes", "50", 1, 5000, commands.max_concurrent_writes,
         "Writes under way; more are refused at once."),
-    INT("commands.queue_size", "1000", 1, 100000, commands.queue_size, "Commands that wait to be started."),
+    INT("commands.queue_size", "1000", 1, 10000, commands.queue_size, "Commands that wait to be started."),
     TIME("commands.write_timeout", "10s", 10, 600000, commands.write_timeout_ms, "Longest write with its read-back."),
     BOOL("commands.enable_acknowledgement", "true", commands.enable_acknowledgement, "Answer each command."),
 

@@ -67,8 +67,11 @@ dev_op_cancel(struct nx_dev *dev, struct host_op *op, enum nx_err err)
 static struct host_op *
 first_of(struct host_op *list, const struct nx_dev *dev)
 {
-    while (list && list->op->dev != dev)
-        list = list->next;
+    for (; list; list = list->next) {
+        assert(list->op); /* what is in a list is open */
+        if (list->op->dev == dev)
+            break;
+    }
     return list;
 }
 

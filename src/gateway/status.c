@@ -33,7 +33,9 @@ struct removed {
 static json_int_t
 counted(const struct nx_dev *dev, enum nx_counter counter)
 {
-    return (json_int_t)(dev->counters[counter] + (dev->link ? dev->link->counters[counter] : 0));
+    uint64_t n = dev->counters[counter] + (dev->link ? dev->link->counters[counter] : 0);
+
+    return (json_int_t)n;
 }
 
 static json_t *

@@ -39,6 +39,7 @@ def test_every_page(open_page, served, plant, scheme):
         "/devices/mixer-01?tag=mixer-01/setpoint": "Mixer 1",
         "/devices/new": "Add device",
         "/devices/mixer-01/edit": "Edit device mixer-01",
+        "/devices/mixer-01?view=plan": "Mixer 1",
         "/devices/nobody": "nobody",
         "/tags": "Tags",
         "/trends": "Trends",

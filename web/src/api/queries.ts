@@ -1,6 +1,15 @@
 // What the pages ask the core, as TanStack Query options. Live values stay out of here (src/live).
 import { queryOptions } from '@tanstack/react-query';
-import { getAuthState, getDevice, getMe, getTag, listDevices, listTags } from './gen/client';
+import {
+  getAuthState,
+  getDevice,
+  getDevicePlan,
+  getMe,
+  getTag,
+  listDevices,
+  listDrivers,
+  listTags,
+} from './gen/client';
 import type { Device, Tag } from './gen/model';
 
 const PAGE = 1000;
@@ -61,3 +70,19 @@ export const tagsQuery = (device?: string) =>
 
 export const tagQuery = (device: string, id: string) =>
   queryOptions({ queryKey: ['tag', device, id], queryFn: ({ signal }) => getTag(device, id, { signal }) });
+
+/** The protocols of the installation change with its version only. */
+export const driversQuery = queryOptions({
+  queryKey: ['drivers'],
+  queryFn: async ({ signal }) => (await listDrivers({ signal })).items,
+  staleTime: Infinity,
+});
+
+/** Achieved rates move while somebody looks. */
+export const planQuery = (device: string) =>
+  queryOptions({
+    queryKey: ['plan', device],
+    queryFn: ({ signal }) => getDevicePlan(device, { signal }),
+    refetchInterval: 5000,
+    retry: false,
+  });

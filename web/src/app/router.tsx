@@ -85,9 +85,10 @@ const newDeviceRoute = createRoute({
 const deviceRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: '/devices/$deviceId',
-  validateSearch: (s: Record<string, unknown>): { q?: string; tag?: string } => ({
+  validateSearch: (s: Record<string, unknown>): { q?: string; tag?: string; view?: 'plan' } => ({
     q: text(s['q']),
     tag: text(s['tag']),
+    view: s['view'] === 'plan' ? 'plan' : undefined,
   }),
   component: lazyRouteComponent(() => import('../features/devices/DevicePage'), 'DevicePage'),
 });

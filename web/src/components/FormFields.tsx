@@ -58,12 +58,14 @@ export function ChoiceField<F extends FieldValues>({ form, name, ...rest }: Comm
   );
 }
 
-export function SwitchField<F extends FieldValues>({ form, name, label }: Common<F>) {
+export function SwitchField<F extends FieldValues>({ form, name, label, description }: Common<F>) {
   return (
     <Controller
       control={form.control}
       name={name}
-      render={({ field: { value, ...field } }) => <Switch {...field} label={label} checked={Boolean(value)} />}
+      render={({ field: { value, ...field } }) => (
+        <Switch {...field} label={label} description={description} checked={Boolean(value)} />
+      )}
     />
   );
 }

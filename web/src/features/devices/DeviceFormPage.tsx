@@ -1,4 +1,5 @@
-// Add or edit a Modbus TCP device, with the connection test beside the form.
+// Add or edit a device of any protocol, with the connection test beside the form. The fields of the connection come from
+// the driver's own table.
 import { Button, Group, Select, SimpleGrid, Textarea, TextInput } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
@@ -6,26 +7,30 @@ import { useState } from 'react';
 import { useForm } from 'react-hook-form';
 import { useTranslation } from 'react-i18next';
 import { createDevice, replaceDevice, testDeviceSettings } from '../../api/gen/client';
-import type { Device } from '../../api/gen/model';
+import type { Device, Driver } from '../../api/gen/model';
 import { isStatus } from '../../api/problem';
-import { deviceQuery } from '../../api/queries';
+import { deviceQuery, driversQuery } from '../../api/queries';
 import { parseDuration } from '../../app/format';
 import { notifyDone } from '../../app/notify';
 import { Page } from '../../app/Page';
-import { NumberField, SwitchField } from '../../components/FormFields';
+import { SwitchField } from '../../components/FormFields';
 import { ProblemPanel } from '../../components/ProblemPanel';
 import { markFields } from '../../components/useServerErrors';
-import { bodyOf, type DeviceFields, emptyDevice, fieldOfPointer, fieldsOf } from './deviceFields';
+import { bodyOf, connectionFields, type DeviceFields, emptyDevice, fieldOfPointer, fieldsOf } from './deviceFields';
 import classes from './DeviceFormPage.module.css';
+import { driverOf, shownSettings } from './driverSettings';
+import { DriverFields } from './DriverFields';
 import { TestPanel } from './TestPanel';
 
 const editRoute = getRouteApi('/shell/devices/$deviceId/edit');
 
 export function NewDevicePage() {
   const { t } = useTranslation();
+  const drivers = useQuery(driversQuery);
   return (
     <Page title={t('device.add')} scroll>
-      <DeviceForm />
+      {drivers.error && <ProblemPanel error={drivers.error} onRetry={() => void drivers.refetch()} />}
+      {drivers.data && <DeviceForm drivers={drivers.data} />}
     </Page>
   );
 }
@@ -33,6 +38,7 @@ export function NewDevicePage() {
 export function EditDevicePage() {
   const { t } = useTranslation();
   const { deviceId } = editRoute.useParams();
+  const drivers = useQuery(driversQuery);
   const device = useQuery({ ...deviceQuery(deviceId), staleTime: 0, refetchOnWindowFocus: false });
   const [round, setRound] = useState(0);
   const reload = async () => {
@@ -42,28 +48,42 @@ export function EditDevicePage() {
   return (
     <Page title={t('device.edit_title', { id: deviceId })} scroll>
       {device.error && <ProblemPanel error={device.error} onRetry={() => void device.refetch()} />}
-      {device.data && <DeviceForm key={round} stored={device.data} onReload={() => void reload()} />}
+      {drivers.error && <ProblemPanel error={drivers.error} onRetry={() => void drivers.refetch()} />}
+      {device.data && drivers.data && (
+        <DeviceForm key={round} drivers={drivers.data} stored={device.data} onReload={() => void reload()} />
+      )}
     </Page>
   );
 }
 
 interface FormProps {
+  drivers: readonly Driver[];
   stored?: Device;
   onReload?: () => void;
 }
 
-function DeviceForm({ stored, onReload }: FormProps) {
+function DeviceForm({ drivers, stored, onReload }: FormProps) {
   // The version that was on the screen when editing began: a newer one must not slip under what is typed.
   const [device] = useState(stored);
   const { t } = useTranslation();
   const navigate = useNavigate();
   const client = useQueryClient();
   const [areFieldsMarked, setFieldsMarked] = useState(false);
-  const form = useForm<DeviceFields>({ defaultValues: device ? fieldsOf(device) : emptyDevice, mode: 'onTouched' });
+  const form = useForm<DeviceFields>({
+    defaultValues: device ? fieldsOf(device, drivers) : emptyDevice(drivers),
+    mode: 'onTouched',
+  });
+  const protocol = form.watch('protocol');
+  const driver = driverOf(drivers, protocol);
+  const chooseProtocol = (name: string) => {
+    form.setValue('connection', connectionFields(drivers, name));
+    form.clearErrors('connection');
+    form.setValue('protocol', name, { shouldDirty: true });
+  };
   const { errors } = form.formState;
   const save = useMutation({
     mutationFn: (fields: DeviceFields) => {
-      const body = bodyOf(fields, device);
+      const body = bodyOf(fields, drivers, device);
       return device ? replaceDevice(device.id, body, { headers: { 'If-Match': device.etag } }) : createDevice(body);
     },
     onSuccess: async (saved) => {
@@ -76,11 +96,14 @@ function DeviceForm({ stored, onReload }: FormProps) {
   });
   const test = async () => {
     if (!(await form.trigger())) return null;
-    return testDeviceSettings(bodyOf(form.getValues(), device));
+    return testDeviceSettings(bodyOf(form.getValues(), drivers, device));
   };
   const duration = (text: string) => text === '' || parseDuration(text) !== null || t('form.duration');
   const required = t('form.required');
-  const field = (name: keyof DeviceFields) => ({ label: t(`device.${name}`), error: errors[name]?.message });
+  const field = (name: 'id' | 'name' | 'description' | 'uns_prefix' | 'poll_interval') => ({
+    label: t(`device.${name}`),
+    error: errors[name]?.message,
+  });
   return (
     <div className={classes['columns']}>
       <form
@@ -124,42 +147,13 @@ function DeviceForm({ stored, onReload }: FormProps) {
           <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="sm">
             <Select
               label={t('device.protocol')}
-              description={t('device.protocol_help')}
-              data={[{ value: 'modbus-tcp', label: 'Modbus TCP' }]}
-              value="modbus-tcp"
+              description={driver?.summary ?? t('device.protocol_help')}
+              data={protocolChoices(drivers, protocol, (name) => t(`protocol.${name}`, { defaultValue: name }))}
+              value={protocol}
+              onChange={(name) => name !== null && chooseProtocol(name)}
               allowDeselect={false}
-              readOnly
-            />
-            <TextInput
-              {...field('host')}
-              description={t('device.host_help')}
-              classNames={{ input: 'nx-mono' }}
-              {...form.register('host', { required })}
-            />
-            <NumberField
-              form={form}
-              name="port"
-              label={t('device.port')}
-              description={t('device.port_help')}
-              min={1}
-              max={65535}
-              integer
-              required
-            />
-            <NumberField
-              form={form}
-              name="slave_id"
-              label={t('device.slave_id')}
-              description={t('device.slave_id_help')}
-              min={0}
-              max={255}
-              integer
-              required
-            />
-            <TextInput
-              {...field('timeout')}
-              description={t('device.timeout_help')}
-              {...form.register('timeout', { validate: duration })}
+              readOnly={device !== undefined}
+              variant={device ? 'filled' : 'default'}
             />
             <TextInput
               {...field('poll_interval')}
@@ -167,6 +161,12 @@ function DeviceForm({ stored, onReload }: FormProps) {
               {...form.register('poll_interval', { validate: duration })}
             />
           </SimpleGrid>
+          <DriverFields
+            key={protocol}
+            form={form}
+            prefix="connection"
+            settings={shownSettings(driver?.settings ?? [], device?.connection ?? {})}
+          />
         </fieldset>
         <SwitchField form={form} name="enabled" label={t('device.enabled')} />
         {save.error && (
@@ -195,4 +195,11 @@ function DeviceForm({ stored, onReload }: FormProps) {
       <TestPanel run={test} hint={t('test.hint')} />
     </div>
   );
+}
+
+/** A stored device may have a protocol that this installation does not know. */
+function protocolChoices(drivers: readonly Driver[], protocol: string, labelOf: (name: string) => string) {
+  const names = drivers.map((d) => d.name);
+  const all = names.includes(protocol) ? names : [...names, protocol];
+  return all.map((value) => ({ value, label: labelOf(value) }));
 }

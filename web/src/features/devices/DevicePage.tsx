@@ -1,5 +1,5 @@
-// One device: its state and what is wrong with it, and its tags with live values.
-import { Button, Group, Menu, Modal, Text } from '@mantine/core';
+// One device: its state and what is wrong with it, and its tags with live values or its read plan.
+import { Button, Group, Menu, Modal, SegmentedControl, Text } from '@mantine/core';
 import { IconDotsVertical, IconPencil, IconPlugConnected, IconPlus, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
@@ -18,6 +18,7 @@ import { TagForm } from '../tags/TagForm';
 import { TagTable } from '../tags/TagTable';
 import classes from './DevicePage.module.css';
 import { DeviceLastSeen, DeviceState, endpointOf, useStatus } from './DeviceState';
+import { PlanView } from './PlanView';
 import { TestPanel } from './TestPanel';
 
 const route = getRouteApi('/shell/devices/$deviceId');
@@ -36,7 +37,7 @@ export function DevicePage() {
 
 function DeviceView({ device }: { device: Device }) {
   const { t } = useTranslation();
-  const { q = '', tag } = route.useSearch();
+  const { q = '', tag, view = 'tags' } = route.useSearch();
   const navigate = useNavigate();
   const tags = useQuery(tagsQuery(device.id));
   const canEdit = usePermission('devices.write');
@@ -71,8 +72,26 @@ function DeviceView({ device }: { device: Device }) {
     >
       <Facts device={device} />
       <StateNote device={device} />
+      <SegmentedControl
+        className={classes['views']}
+        aria-label={t('device.view')}
+        data={[
+          { value: 'tags', label: t('nav.tags') },
+          { value: 'plan', label: t('device.view_plan') },
+        ]}
+        value={view}
+        onChange={(next) =>
+          void navigate({
+            to: '/devices/$deviceId',
+            params,
+            search: next === 'plan' ? { view: 'plan' } : {},
+            replace: true,
+          })
+        }
+      />
+      {view === 'plan' && <PlanView deviceId={device.id} />}
       {tags.error && <ProblemPanel error={tags.error} onRetry={() => void tags.refetch()} />}
-      {tags.data && (
+      {view === 'tags' && tags.data && (
         <TagTable
           tags={tags.data.items}
           isCut={tags.data.isCut}

@@ -12,10 +12,10 @@ export function useStatus(device: Device): DeviceStatus {
 }
 
 export const endpointOf = (device: Device): string => {
-  const { host, port, slave_id } = device.connection;
-  if (host === undefined) return device.protocol;
-  const unit = slave_id === undefined ? '' : ` · ${slave_id}`;
-  return `${host}:${port ?? 502}${unit}`;
+  const { host, port, slave_id, serial_port, unit_id = slave_id } = device.connection;
+  const place = host ?? serial_port;
+  if (place === undefined) return device.protocol;
+  return `${place}${port === undefined ? '' : `:${port}`}${unit_id === undefined ? '' : ` · ${unit_id}`}`;
 };
 
 export function DeviceState({ device }: { device: Device }) {

@@ -1,5 +1,6 @@
 // The fields of the device form and the way to and from the API's device. Pure.
-import type { Connection, Device, DeviceCreate } from '../../api/gen/model';
+import type { Connection, Device, DeviceCreate, Driver } from '../../api/gen/model';
+import { driverOf, settingsOfValues, type SettingValues, valuesOf } from './driverSettings';
 
 export interface DeviceFields {
   id: string;
@@ -8,27 +9,31 @@ export interface DeviceFields {
   enabled: boolean;
   uns_prefix: string;
   poll_interval: string;
-  host: string;
-  port: number | string;
-  slave_id: number | string;
-  timeout: string;
+  protocol: string;
+  connection: SettingValues;
 }
 
-export const emptyDevice: DeviceFields = {
-  id: '',
-  name: '',
-  description: '',
-  enabled: true,
-  uns_prefix: '',
-  poll_interval: '1s',
-  host: '',
-  port: 502,
-  slave_id: 1,
-  timeout: '3s',
-};
+export const connectionFields = (
+  drivers: readonly Driver[],
+  protocol: string,
+  stored: Connection = {},
+): SettingValues => valuesOf(driverOf(drivers, protocol)?.settings ?? [], stored);
 
-export function fieldsOf(device: Device): DeviceFields {
-  const c = device.connection;
+export function emptyDevice(drivers: readonly Driver[]): DeviceFields {
+  const protocol = drivers[0]?.name ?? '';
+  return {
+    id: '',
+    name: '',
+    description: '',
+    enabled: true,
+    uns_prefix: '',
+    poll_interval: '1s',
+    protocol,
+    connection: connectionFields(drivers, protocol),
+  };
+}
+
+export function fieldsOf(device: Device, drivers: readonly Driver[]): DeviceFields {
   return {
     id: device.id,
     name: device.name ?? '',
@@ -36,38 +41,34 @@ export function fieldsOf(device: Device): DeviceFields {
     enabled: device.enabled,
     uns_prefix: device.uns_prefix ?? '',
     poll_interval: device.poll_interval ?? '',
-    host: String(c.host ?? ''),
-    port: c.port ?? 502,
-    slave_id: c.slave_id ?? 1,
-    timeout: String(c.timeout ?? ''),
+    protocol: device.protocol,
+    connection: connectionFields(drivers, device.protocol, device.connection),
   };
 }
 
 const given = (text: string): string | undefined => (text.trim() === '' ? undefined : text.trim());
 
 /** Settings that the form does not show stay as they are in `kept`. */
-export function bodyOf(fields: DeviceFields, kept?: Device): DeviceCreate {
-  const connection: Connection = {
-    ...kept?.connection,
-    host: fields.host.trim(),
-    port: Number(fields.port),
-    slave_id: Number(fields.slave_id),
-  };
-  const timeout = given(fields.timeout);
-  if (timeout) connection.timeout = timeout;
-  else delete connection.timeout;
+export function bodyOf(fields: DeviceFields, drivers: readonly Driver[], kept?: Device): DeviceCreate {
+  const settings = driverOf(drivers, fields.protocol)?.settings ?? [];
   return {
     id: fields.id.trim(),
     name: given(fields.name),
     description: given(fields.description),
-    protocol: kept?.protocol ?? 'modbus-tcp',
+    protocol: fields.protocol,
     enabled: fields.enabled,
     uns_prefix: given(fields.uns_prefix),
     poll_interval: given(fields.poll_interval),
     subscription_mode: kept?.subscription_mode,
-    connection,
+    connection: settingsOfValues(settings, fields.connection, kept?.connection) as Connection,
   };
 }
 
+/** A stored device as it is created, for a test of one of its tags. */
+export function settingsOfDevice(device: Device): DeviceCreate {
+  const { id, name, description, protocol, enabled, uns_prefix, poll_interval, subscription_mode, connection } = device;
+  return { id, name, description, protocol, enabled, uns_prefix, poll_interval, subscription_mode, connection };
+}
+
 /** The name of the form field that a pointer of the API means. */
-export const fieldOfPointer = (pointer: string): string => pointer.replace(/^\/(connection\/)?/, '');
+export const fieldOfPointer = (pointer: string): string => pointer.replace(/^\//, '').replaceAll('/', '.');

@@ -1,26 +1,33 @@
-// Add or edit a tag of a Modbus device, with a test read of exactly what is entered.
+// Add or edit a tag, with a test read of exactly what is entered. Register tables are Modbus's own; the fields of other
+// protocols come from the driver's table.
 import { Button, Drawer, Group, Select, SimpleGrid, Stack, TextInput } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useForm } from 'react-hook-form';
 import { useTranslation } from 'react-i18next';
 import { createTag, replaceTag, testDeviceSettings } from '../../api/gen/client';
-import type { Device, Tag } from '../../api/gen/model';
+import type { Device, Driver, Tag } from '../../api/gen/model';
+import { driversQuery } from '../../api/queries';
 import { parseDuration } from '../../app/format';
 import { notifyDone } from '../../app/notify';
 import { ChoiceField, NumberField, SwitchField } from '../../components/FormFields';
 import { ProblemPanel } from '../../components/ProblemPanel';
 import { markFields } from '../../components/useServerErrors';
-import { bodyOf, fieldsOf } from '../devices/deviceFields';
+import { settingsOfDevice } from '../devices/deviceFields';
+import { driverOf } from '../devices/driverSettings';
+import { DriverFields } from '../devices/DriverFields';
 import { TestPanel } from '../devices/TestPanel';
 import {
   BYTE_ORDERS,
   DATA_TYPES,
-  emptyTag,
+  fieldOfTagPointer,
   fieldsOfTag,
+  furtherSettings,
   hasByteOrder,
+  hasRegisters,
   isBit,
   isReadOnly,
+  newTag,
   REGISTER_TYPES,
   settingsOf,
   tableOfAddress,
@@ -33,17 +40,26 @@ interface Props {
   onClose: () => void;
 }
 
-export function TagForm({ device, tag: stored, onClose }: Props) {
+export function TagForm(props: Props) {
+  const drivers = useQuery(driversQuery);
+  if (drivers.error) return <ProblemPanel error={drivers.error} onRetry={() => void drivers.refetch()} />;
+  return drivers.data ? <LoadedForm {...props} driver={driverOf(drivers.data, props.device.protocol)} /> : null;
+}
+
+function LoadedForm({ device, tag: stored, driver, onClose }: Props & { driver: Driver | undefined }) {
   // The version that was on the screen when editing began: a newer one must not slip under what is typed.
   const [tag] = useState(stored);
   const { t } = useTranslation();
   const client = useQueryClient();
   const [areFieldsMarked, setFieldsMarked] = useState(false);
-  const form = useForm<TagFields>({ defaultValues: tag ? fieldsOfTag(tag) : emptyTag, mode: 'onTouched' });
+  const form = useForm<TagFields>({
+    defaultValues: tag ? fieldsOfTag(tag, driver) : newTag(driver),
+    mode: 'onTouched',
+  });
   const { errors } = form.formState;
   const save = useMutation({
     mutationFn: (fields: TagFields) => {
-      const body = settingsOf(fields, tag);
+      const body = settingsOf(fields, tag, driver);
       return tag
         ? replaceTag(device.id, tag.id, body, { headers: { 'If-Match': tag.etag } })
         : createTag(device.id, body);
@@ -55,19 +71,24 @@ export function TagForm({ device, tag: stored, onClose }: Props) {
       notifyDone(t('tag.saved', { id: saved.id }));
       onClose();
     },
-    onError: (error) => setFieldsMarked(markFields(form, error, (pointer) => pointer.replace(/^\//, ''))),
+    onError: (error) => setFieldsMarked(markFields(form, error, (pointer) => fieldOfTagPointer(pointer, driver))),
   });
   const test = async () => {
     if (!(await form.trigger())) return null;
-    return testDeviceSettings({ ...bodyOf(fieldsOf(device), device), tags: [settingsOf(form.getValues(), tag)] });
+    return testDeviceSettings({ ...settingsOfDevice(device), tags: [settingsOf(form.getValues(), tag, driver)] });
   };
 
+  const registers = hasRegisters(driver);
   const table = form.watch('register_type');
+  const isTableBit = registers && isBit(table);
   const type = form.watch('data_type');
   const deadband = form.watch('deadband_type');
-  const isNumber = !isBit(table) && type !== 'string' && type !== 'bool';
+  const isNumber = !isTableBit && type !== 'string' && type !== 'bool';
   const required = t('form.required');
-  const field = (name: keyof TagFields) => ({ label: t(`tag.${name}`), error: errors[name]?.message });
+  const field = (name: Exclude<keyof TagFields, 'driver'>) => ({
+    label: t(`tag.${name}`),
+    error: errors[name]?.message,
+  });
   return (
     <Drawer
       opened
@@ -91,31 +112,33 @@ export function TagForm({ device, tag: stored, onClose }: Props) {
               })}
             />
             <TextInput {...field('name')} {...form.register('name')} />
-            <ChoiceField
-              form={form}
-              name="register_type"
-              label={t('tag.register_type')}
-              data={REGISTER_TYPES.map((value) => ({ value, label: t(`tag.table.${value}`) }))}
-            />
+            {registers && (
+              <ChoiceField
+                form={form}
+                name="register_type"
+                label={t('tag.register_type')}
+                data={REGISTER_TYPES.map((value) => ({ value, label: t(`tag.table.${value}`) }))}
+              />
+            )}
             <TextInput
               {...field('address')}
-              placeholder={t('tag.address_example')}
+              placeholder={registers ? t('tag.address_example') : undefined}
               classNames={{ input: 'nx-mono' }}
               {...form.register('address', {
                 required,
                 validate: (address, fields) => {
-                  const named = tableOfAddress(address);
+                  const named = registers ? tableOfAddress(address) : undefined;
                   if (!named || named === fields.register_type) return true;
                   return t('tag.address_table', { table: t(`tag.table.${named}`) });
                 },
               })}
             />
-            {isBit(table) ? (
+            {isTableBit ? (
               <Select label={t('tag.data_type')} data={['bool']} value="bool" readOnly />
             ) : (
               <ChoiceField form={form} name="data_type" label={t('tag.data_type')} data={DATA_TYPES} />
             )}
-            {!isBit(table) && hasByteOrder(type) && (
+            {registers && !isTableBit && hasByteOrder(type) && (
               <ChoiceField
                 form={form}
                 name="byte_order"
@@ -123,7 +146,7 @@ export function TagForm({ device, tag: stored, onClose }: Props) {
                 data={BYTE_ORDERS.map((value) => ({ value, label: `${value} · ${t(`tag.order.${value}`)}` }))}
               />
             )}
-            {!isBit(table) && type === 'string' && (
+            {registers && !isTableBit && type === 'string' && (
               <NumberField
                 form={form}
                 name="register_count"
@@ -135,7 +158,7 @@ export function TagForm({ device, tag: stored, onClose }: Props) {
               />
             )}
             <TextInput {...field('unit')} {...form.register('unit')} />
-            {!isReadOnly(table) && (
+            {!(registers && isReadOnly(table)) && (
               <ChoiceField
                 form={form}
                 name="access_mode"
@@ -174,6 +197,7 @@ export function TagForm({ device, tag: stored, onClose }: Props) {
               })}
             />
           </SimpleGrid>
+          <DriverFields form={form} prefix="driver" settings={furtherSettings(driver)} />
           <SwitchField form={form} name="enabled" label={t('tag.enabled')} />
           <TestPanel run={test} hint={t('test.hint_tag')} />
           {save.error && <ProblemPanel error={save.error} hideFields={areFieldsMarked} />}

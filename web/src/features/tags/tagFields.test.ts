@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { Tag } from '../../api/gen/model';
-import { emptyTag, fieldsOfTag, settingsOf, tableOfAddress, writeFault } from './tagFields';
+import type { Driver, Tag } from '../../api/gen/model';
+import {
+  emptyTag,
+  fieldOfTagPointer,
+  fieldsOfTag,
+  furtherSettings,
+  newTag,
+  settingsOf,
+  tableOfAddress,
+  writeFault,
+} from './tagFields';
 
 const stored: Tag = {
   device_id: 'd',
@@ -84,6 +93,30 @@ describe('tag form', () => {
     ['100', undefined],
     ['', undefined],
   ])('knows the table of %s', (address, table) => expect(tableOfAddress(address)).toBe(table));
+
+  it('takes the settings of another protocol from its table', () => {
+    const length = { key: 'length', type: 'integer' as const, required: false, per_device: false, help: '' };
+    const s7: Driver = {
+      name: 's7',
+      summary: '',
+      can_write: true,
+      can_browse: false,
+      settings: [],
+      tag_settings: [length],
+    };
+    expect(furtherSettings(s7)).toEqual([length]);
+    const fields = { ...newTag(s7), id: 'a', address: 'DB1.DBD0', data_type: 'float32' as const };
+    expect(settingsOf({ ...fields, driver: { length: '8' } }, undefined, s7)).toEqual({
+      id: 'a',
+      address: 'DB1.DBD0',
+      data_type: 'float32',
+      access_mode: 'read',
+      enabled: true,
+      length: 8,
+    });
+    expect(fieldOfTagPointer('/length', s7)).toBe('driver.length');
+    expect(fieldOfTagPointer('/address', s7)).toBe('address');
+  });
 
   it('leaves the table to the address where it was left to it', () => {
     const tag = { ...stored, register_type: undefined, address: 'input:7', access_mode: 'read' as const };

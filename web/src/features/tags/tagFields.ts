@@ -1,5 +1,6 @@
 // The fields of the tag form and the way to and from the API's tag. Pure.
-import type { DataType, Tag, TagSettings } from '../../api/gen/model';
+import type { DataType, Driver, DriverSetting, Tag, TagSettings } from '../../api/gen/model';
+import { settingsOfValues, type SettingValues, valuesOf } from '../devices/driverSettings';
 
 export const DATA_TYPES: DataType[] = [
   'bool',
@@ -39,7 +40,19 @@ export interface TagFields {
   poll_interval: string;
   access_mode: 'read' | 'readwrite' | 'write';
   enabled: boolean;
+  /** Settings of the driver that have no field of their own above. */
+  driver: SettingValues;
 }
+
+/** Modbus: an address is a number in one of four tables. */
+export const hasRegisters = (driver: Driver | undefined): boolean =>
+  driver?.tag_settings.some((s) => s.key === 'register_type') ?? true;
+
+const OWN_FIELDS = ['register_type', 'register_count', 'byte_order'];
+
+/** What the driver's table has for tags, without what this form shows in its own way. */
+export const furtherSettings = (driver: Driver | undefined): DriverSetting[] =>
+  (driver?.tag_settings ?? []).filter((s) => !hasRegisters(driver) || !OWN_FIELDS.includes(s.key));
 
 export const emptyTag: TagFields = {
   id: '',
@@ -59,7 +72,13 @@ export const emptyTag: TagFields = {
   poll_interval: '',
   access_mode: 'read',
   enabled: true,
+  driver: {},
 };
+
+export const newTag = (driver: Driver | undefined): TagFields => ({
+  ...emptyTag,
+  driver: valuesOf(furtherSettings(driver), {}),
+});
 
 const PREFIXES: Record<string, RegisterType> = {
   holding: 'holding_register',
@@ -87,7 +106,7 @@ export function tableOfAddress(address: string): RegisterType | undefined {
   return modicon ? MODICON[modicon[1] ?? ''] : undefined;
 }
 
-export function fieldsOfTag(tag: Tag): TagFields {
+export function fieldsOfTag(tag: Tag, driver?: Driver): TagFields {
   return {
     ...emptyTag,
     id: tag.id,
@@ -107,6 +126,7 @@ export function fieldsOfTag(tag: Tag): TagFields {
     poll_interval: tag.poll_interval ?? '',
     access_mode: tag.access_mode ?? 'read',
     enabled: tag.enabled,
+    driver: valuesOf(furtherSettings(driver), { ...tag }),
   };
 }
 
@@ -121,22 +141,24 @@ const text = (s: string): string | undefined => (s.trim() === '' ? undefined : s
 const number = (n: Num): number | undefined => (n === '' ? undefined : Number(n));
 
 /** Settings that the form does not show stay as they are in `kept`. */
-export function settingsOf(fields: TagFields, kept?: Tag): TagSettings {
-  const rest: Partial<Tag> = { ...kept };
+export function settingsOf(fields: TagFields, kept?: Tag, driver?: Driver): TagSettings {
+  const rest = settingsOfValues(furtherSettings(driver), fields.driver, { ...kept }) as Partial<Tag>;
   for (const key of notSettings) delete rest[key];
-  const isInAddress =
-    kept !== undefined && kept.register_type === undefined && tableOfAddress(fields.address) !== undefined;
-  const bit = isBit(fields.register_type);
-  const isNumber = !bit && fields.data_type !== 'string' && fields.data_type !== 'bool';
+  return hasRegisters(driver) ? registerSettings(fields, rest, kept) : plainSettings(fields, rest);
+}
+
+/** Any other protocol: the address says it all. */
+function plainSettings(fields: TagFields, rest: Partial<Tag>): TagSettings {
+  return { ...rest, ...commonSettings(fields, fields.data_type), access_mode: fields.access_mode };
+}
+
+function commonSettings(fields: TagFields, type: DataType): TagSettings {
+  const isNumber = type !== 'string' && type !== 'bool';
   return {
-    ...rest,
     id: fields.id.trim(),
     name: text(fields.name),
-    register_type: isInAddress ? undefined : fields.register_type,
     address: fields.address.trim(),
-    data_type: bit ? 'bool' : fields.data_type,
-    byte_order: !bit && hasByteOrder(fields.data_type) && fields.byte_order !== 'ABCD' ? fields.byte_order : undefined,
-    register_count: fields.data_type === 'string' && !bit ? number(fields.register_count) : undefined,
+    data_type: type,
     unit: text(fields.unit),
     scale_factor: isNumber ? number(fields.scale_factor) : undefined,
     offset: isNumber ? number(fields.offset) : undefined,
@@ -145,9 +167,28 @@ export function settingsOf(fields: TagFields, kept?: Tag): TagSettings {
     deadband_type: isNumber && fields.deadband_type !== 'none' ? fields.deadband_type : undefined,
     deadband: isNumber && fields.deadband_type !== 'none' ? number(fields.deadband) : undefined,
     poll_interval: text(fields.poll_interval),
-    access_mode: isReadOnly(fields.register_type) ? 'read' : fields.access_mode,
     enabled: fields.enabled,
   };
+}
+
+function registerSettings(fields: TagFields, rest: Partial<Tag>, kept?: Tag): TagSettings {
+  const isInAddress =
+    kept !== undefined && kept.register_type === undefined && tableOfAddress(fields.address) !== undefined;
+  const bit = isBit(fields.register_type);
+  return {
+    ...rest,
+    ...commonSettings(fields, bit ? 'bool' : fields.data_type),
+    register_type: isInAddress ? undefined : fields.register_type,
+    byte_order: !bit && hasByteOrder(fields.data_type) && fields.byte_order !== 'ABCD' ? fields.byte_order : undefined,
+    register_count: fields.data_type === 'string' && !bit ? number(fields.register_count) : undefined,
+    access_mode: isReadOnly(fields.register_type) ? 'read' : fields.access_mode,
+  };
+}
+
+/** The name of the form field that a pointer of the API means. */
+export function fieldOfTagPointer(pointer: string, driver?: Driver): string {
+  const key = pointer.replace(/^\//, '');
+  return furtherSettings(driver).some((s) => s.key === key) ? `driver.${key}` : key;
 }
 
 /** Why a value cannot be written to this tag, as a key of the language files; null when it can. */
