@@ -85,6 +85,12 @@ nx_link_state(struct nx_link *link)
     return link->state;
 }
 
+struct nx_dev *
+nx_link_first_dev(struct nx_link *link)
+{
+    return link->dev;
+}
+
 void *
 nx_dev_state(struct nx_dev *dev)
 {
