@@ -288,7 +288,7 @@ place_of(struct gateway *g, const json_t *body)
     unsigned place = 0;
 
     if (g->shards && device_read(&g->registry.opt, conf_from_json(&a, body, "device"), &d, NULL) == NX_OK) {
-        place = shards_place(g->shards, d);
+        place = shards_place(g->shards, d, NULL, NULL);
         device_unref(&d);
     }
     arena_free(&a);

@@ -100,12 +100,20 @@ takes_device(void *arg, const struct device *d)
     return assign_takes(&g->assign, d);
 }
 
+static void
+on_moved(void *arg, const char *id)
+{
+    struct gateway *g = arg;
+
+    registry_move(&g->registry, id);
+}
+
 static unsigned
 place_device(void *arg, const struct device *d)
 {
     struct gateway *g = arg;
 
-    return g->shards ? shards_place(g->shards, d) : 0;
+    return g->shards ? shards_place(g->shards, d, on_moved, g) : 0;
 }
 
 static void

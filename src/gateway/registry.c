@@ -92,6 +92,17 @@ start_dev(struct registry *r, struct registry_entry *e)
 }
 
 void
+registry_move(struct registry *r, const char *id)
+{
+    struct registry_entry *e = registry_find(r, id);
+
+    if (!e || !e->conf || !e->place || r->ops.place(r->arg, e->conf) == e->place)
+        return;
+    start_dev(r, e);
+    r->ops.on_change(r->arg, e);
+}
+
+void
 registry_put(struct registry *r, enum registry_source source, struct device **dp)
 {
     struct device *d = *dp;

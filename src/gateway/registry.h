@@ -67,6 +67,9 @@ void registry_remove(struct registry *r, const char *id);
 /* The same, but the device goes on in another shard. */
 void registry_forget(struct registry *r, const char *id);
 
+/* Asks again where the device belongs (registry_ops.place), and starts it there when that has changed. */
+void registry_move(struct registry *r, const char *id);
+
 /* Everything of a source: begin, puts and refusals, end (what was not named is removed). */
 void registry_begin(struct registry *r, enum registry_source source);
 void registry_end(struct registry *r, enum registry_source source);

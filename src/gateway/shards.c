@@ -21,8 +21,15 @@ struct shard {
     bool is_over;                 /* the head knows that the thread has ended */
 };
 
+/* A device that some expression connects with another; once is for ever: it costs nothing. */
+struct linked {
+    char *id;
+    UT_hash_handle hh;
+};
+
 struct shards {
     struct gateway *head;
+    struct linked *linked;
     unsigned count, running; /* count: without the head */
     bool is_stopping;        /* their loops may be gone: nothing is sent any more */
     void (*done)(void *arg);
@@ -47,10 +54,54 @@ shards_count(const struct gateway_conf *conf)
     return n;
 }
 
-unsigned
-shards_place(const struct shards *s, const struct device *d)
+/* --- who belongs where --- */
+
+static bool
+is_linked(const struct shards *s, const char *id)
 {
-    return assign_part(d, (unsigned)s->head->conf.polling.threads);
+    struct linked *l;
+
+    HASH_FIND_STR(s->linked, id, l);
+    return l != NULL;
+}
+
+/* False: it was linked already. */
+static bool
+add_linked(struct shards *s, const char *id)
+{
+    struct linked *l;
+
+    if (is_linked(s, id))
+        return false;
+    l = mem_alloc(sizeof *l);
+    l->id = mem_strdup(id);
+    HASH_ADD_KEYPTR(hh, s->linked, l->id, strlen(l->id), l);
+    return true;
+}
+
+static void
+link_devices(struct shards *s, const struct device *d, void (*moved)(void *arg, const char *id), void *arg)
+{
+    for (unsigned i = 0; i < d->tag_count; i++) {
+        const struct expr_text *expr = d->tags[i].expr;
+
+        for (unsigned k = 0; expr && k < expr->ref_count; k++) {
+            const char *other = expr->refs[k].device;
+            if (!other || strcmp(other, d->id) == 0)
+                continue;
+            (void)add_linked(s, d->id);
+            if (add_linked(s, other))
+                moved(arg, other);
+        }
+    }
+}
+
+unsigned
+shards_place(struct shards *s, const struct device *d, void (*moved)(void *arg, const char *id), void *arg)
+{
+    if (moved)
+        link_devices(s, d, moved, arg);
+    return is_linked(s, d->id) ? 0 : assign_part(d, (unsigned)s->head->conf.polling.threads);
 }
 
 /* --- to a shard --- */
@@ -323,6 +374,15 @@ shards_stop(struct shards *s, void (*done)(void *arg), void *arg)
 void
 shards_free(struct shards **s)
 {
+    struct linked *l, *tmp;
+
+    if (!*s)
+        return;
+    HASH_ITER (hh, (*s)->linked, l, tmp) {
+        HASH_DEL((*s)->linked, l);
+        free(l->id);
+        free(l);
+    }
     free(*s);
     *s = NULL;
 }

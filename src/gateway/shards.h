@@ -22,8 +22,10 @@ unsigned shards_count(const struct gateway_conf *conf);
 void shards_stop(struct shards *s, void (*done)(void *arg), void *arg);
 void shards_free(struct shards **s);
 
-/* The shard that a device belongs to; 0 is the head. */
-unsigned shards_place(const struct shards *s, const struct device *d);
+/* The shard that a device belongs to; 0 is the head. Devices that expressions connect belong to the head, where they
+ * see each other: moved() is called for each one that was placed before an expression named it; NULL: this is only a
+ * question. */
+unsigned shards_place(struct shards *s, const struct device *d, void (*moved)(void *arg, const char *id), void *arg);
 /* A definition, a refusal of a newer one, or the end of a device, for the shard that has it. is_moved: it goes on in
  * another shard, its status stays. */
 void shards_put(struct shards *s, unsigned shard, const struct device *d);

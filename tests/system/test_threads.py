@@ -115,6 +115,22 @@ def test_devices_move_and_go_while_the_others_go_on(platform, server):
     listener.close()
 
 
+def test_expressions_see_devices_of_other_threads(platform, server):
+    """Devices that an expression connects are polled by one thread, also when they were placed before it named them."""
+    devices = [device(i, server.port) for i in range(DEVICES)]
+    names = " + ".join(f'tag("d{i}/n")' for i in range(0, DEVICES, 3))
+    devices[-1]["tags"].append({"id": "sum", "data_type": "float64", "expression": names})
+    platform.write_devices(devices)
+    platform.extra["gateway"] = ["polling.threads=3"]
+    platform.start("gateway", "ingest")
+    wait_until(lambda: platform.status("gateway")["devices_online"] == DEVICES, what="every device being online")
+    listener = Listener(platform.broker.port, f"uns/test/threads/d{DEVICES - 1}/sum")
+    wait_until(lambda: len([m for m in listener.messages if json.loads(m[1])["quality"] == "good"]) > 5, what="sums")
+    sums = [json.loads(m[1])["value"] for m in listener.messages if json.loads(m[1])["quality"] == "good"]
+    assert sums == sorted(sums) and sums[-1] > sums[0]
+    listener.close()
+
+
 def test_spools_of_more_threads_are_emptied_by_fewer(platform, server):
     start(platform, server, 3)
     platform.roles["ingest"].kill()
