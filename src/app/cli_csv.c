@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_MAX    1000000u
-#define COLUMNS_MAX 256u
+#define ROWS_MAX        1000000u
+#define COLUMNS_MAX     256u
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
 
 struct reader {
     struct slice rest;
@@ -20,7 +21,8 @@ void
 cli_csv_cell(struct wbuf *out, const char *text)
 {
     size_t len = strlen(text);
-    bool is_plain = strcspn(text, ",;\"\r\n") == len && (len == 0 || (text[0] != ' ' && text[len - 1] != ' '));
+    bool is_odd = len > 0 && (text[0] == ' ' || text[len - 1] == ' ' || strncmp(text, BYTE_ORDER_MARK, 3) == 0);
+    bool is_plain = !is_odd && strcspn(text, ",;\"\r\n") == len;
 
     if (is_plain) {
         wbuf_bytes(out, text, len);
@@ -136,7 +138,7 @@ cli_csv_read(struct slice text, struct cli_csv *out, struct nx_note *why)
     enum nx_err err = NX_OK;
 
     *out = (struct cli_csv){0};
-    if (slice_starts_with(text, slice_str("\xEF\xBB\xBF")))
+    if (slice_starts_with(text, slice_str(BYTE_ORDER_MARK)))
         r.rest = slice_skip(text, 3);
     while (err == NX_OK && r.rest.len > 0) {
         if (is_end(&r)) { /* an empty line */
