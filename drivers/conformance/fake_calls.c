@@ -176,6 +176,13 @@ nx_op_alive(struct nx_op *op)
     result->alive_ms = op->dev->link->now_ms;
 }
 
+/* An answer, too, after which nothing is on the way. */
+void
+nx_op_rests(struct nx_op *op)
+{
+    nx_op_alive(op);
+}
+
 void
 nx_op_done(struct nx_op *op, enum nx_err err, const struct nx_note *why)
 {

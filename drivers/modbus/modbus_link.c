@@ -308,7 +308,10 @@ on_answer(struct modbus_link *ln, struct modbus_slot *found, enum nx_err err, co
     found->run = NULL;
     ln->in_flight--;
     run->in_flight--;
-    nx_op_alive(op);
+    if (run->in_flight > 0)
+        nx_op_alive(op);
+    else
+        nx_op_rests(op);
     if (err != NX_OK)
         nx_count(dev, NX_COUNT_PROTO_ERRORS, 1);
     else if (reply->exception != 0)

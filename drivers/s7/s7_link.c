@@ -333,7 +333,10 @@ on_message(void *arg, struct slice message)
     found->is_used = false;
     l->live--;
     job.run->in_flight--;
-    nx_op_alive(job.run->op);
+    if (job.run->in_flight > 0)
+        nx_op_alive(job.run->op);
+    else
+        nx_op_rests(job.run->op);
     give_up_lost(l, job.ref);
     job_answered(l, &job, &reply);
 }

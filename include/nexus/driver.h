@@ -237,9 +237,11 @@ void nx_read_failed(struct nx_read *rd, uint32_t i, enum nx_err err, const struc
 void nx_plan_add(struct nx_plan *plan, const struct nx_plan_request *rq);
 /* One node found by browse(); path is what addr_parse() accepts. */
 void nx_browse_node(struct nx_op *op, const char *path, enum nx_data_type type, const char *description);
-/* A request of op has left, or an answer for it has arrived: its timeout begins anew. */
+/* A request of op has left, or an answer has arrived while others are on the way: its timeout begins anew. */
 void nx_op_alive(struct nx_op *op);
-/* No request of op is on the way, it waits for its turn on the link: no timeout runs until the next nx_op_alive(). */
+/* The last answer that was on the way has arrived, and op waits for its next turn on the link: no timeout runs until
+ * then.
+ */
 void nx_op_rests(struct nx_op *op);
 /* Ends the operation. The driver must not touch op afterwards. */
 void nx_op_done(struct nx_op *op, enum nx_err err, const struct nx_note *why);

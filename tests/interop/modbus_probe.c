@@ -251,6 +251,12 @@ nx_op_alive(struct nx_op *op)
 }
 
 void
+nx_op_rests(struct nx_op *op)
+{
+    loop_timer_stop(&op->dev->deadline);
+}
+
+void
 nx_op_done(struct nx_op *op, enum nx_err err, const struct nx_note *why)
 {
     struct nx_dev *dev = op->dev;
