@@ -51,9 +51,12 @@ static void
 on_trouble(void *arg, struct nx_link *link, const struct nx_note *why)
 {
     struct gateway *g = arg;
+    uint64_t now = loop_now_ms(g->loop);
 
-    if (g->conf.recorder.save)
-        recordings_save(g->loop, g->recordings_dir, link, why);
+    if (!g->conf.recorder.save || (g->recorded_ms > 0 && now - g->recorded_ms < RECORDINGS_EVERY_MS))
+        return;
+    g->recorded_ms = now; /* when a switch fails, a thousand devices do: some captures tell the story */
+    recordings_save(g->loop, g->recordings_dir, link, why);
 }
 
 static void

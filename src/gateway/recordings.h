@@ -11,6 +11,7 @@
 
 #define RECORDINGS_MAX      100u
 #define RECORDINGS_PAUSE_MS 60000u
+#define RECORDINGS_EVERY_MS 500u /* for the whole gateway; the caller's business */
 
 /* dir is made when the first capture is written. */
 void recordings_save(struct loop *loop, const char *dir, struct nx_link *link, const struct nx_note *why);
