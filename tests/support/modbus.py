@@ -3,6 +3,8 @@
 Values are uint32 at even addresses, high word first. Written from the Modbus specification, sharing nothing with the
 product: MBAP (7 bytes), functions 3, 6 and 16, everything else is answered with exception 1.
 """
+import contextlib
+import socket
 import socketserver
 import struct
 import threading
@@ -33,6 +35,12 @@ class CountingServer:
 
     def write(self, address: int, words: list[int]) -> bool:
         return False  # counters take no writes
+
+    def drop(self) -> None:
+        """Ends the connections that are open; new ones are welcome."""
+        for connection in list(self.server.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.server.shutdown()
@@ -65,10 +73,20 @@ class WritableServer(CountingServer):
 class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
+
+    def __init__(self, *args):
+        self.connections: set[socket.socket] = set()
+        super().__init__(*args)
     owner: CountingServer
 
 
 class _Handler(socketserver.BaseRequestHandler):
+    def setup(self) -> None:
+        self.server.connections.add(self.request)
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.request)
+
     def receive(self, n: int) -> bytes:
         data = b""
         while len(data) < n:

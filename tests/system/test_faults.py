@@ -133,3 +133,18 @@ def test_full_disk_is_named_and_mends_itself(platform, server, tmp_path):
     finally:
         platform.processes.stop_all()
         subprocess.run(["umount", small])
+
+
+def test_a_broken_connection_leaves_a_capture(platform, server):
+    platform.write_devices([device("line", server.port, [{"id": "n0", "address": "holding:0", "data_type": "uint32"}])])
+    platform.start()
+    platform.log_in()
+    wait_until(lambda: server.counts[0] > 5, what="some polls")
+    assert platform.api.get("/api/v1/recordings")["recordings"] == []
+    server.drop()
+    saved = wait_until(lambda: platform.api.get("/api/v1/recordings")["recordings"], what="a capture")
+    assert saved[0]["device_id"] == "line" and "closed" in saved[0]["reason"]
+    capture = platform.api.request("GET", f"/api/v1/recordings/{saved[0]['name']}", 200).content
+    assert capture[:4] == b"\x0a\x0d\x0d\x0a" and len(capture) == saved[0]["bytes"]
+    assert b"\x03\x00\x00\x00\x02" in capture  # the request: function 3, address 0, two registers
+    wait_until(lambda: state_of(platform, "line")["state"] == "online", what="the device being back")
