@@ -73,12 +73,39 @@ def test_the_form_has_what_the_driver_has(open_page, served):
     expect(page.get_by_text("Needed.")).to_be_visible()
     page.get_by_label("Host").fill("127.0.0.1")
     page.get_by_label("Port").fill("99999")
-    page.get_by_label("Timeout").fill("1 hour")
+    page.get_by_label("Timeout", exact=True).fill("1 hour")
     page.get_by_role("button", name="Create device").click()
     expect(page.get_by_text("A whole number from 1 to 65,535.").or_(page.get_by_text("from 1 to 65535"))).to_be_visible()
     expect(page.get_by_text("Number and unit")).not_to_have_count(0)
     page.get_by_label("Port").fill("1502")
-    page.get_by_label("Timeout").fill("")
+    page.get_by_label("Timeout", exact=True).fill("")
     page.get_by_role("button", name="Create device").click()
     expect(page.get_by_role("heading", name="pump")).to_be_visible()
     assert api.get("/api/v1/devices/pump")["connection"] == {"host": "127.0.0.1", "port": 1502}
+
+
+@pytest.mark.parametrize("protocol, label, fields", [
+    ("s7", "Siemens S7", {"host": "192.0.2.10"}),
+    ("modbus-rtu", "Modbus RTU (serial)", {"serial_port": "/dev/ttyUSB0"}),
+])
+def test_a_device_of_any_protocol_can_be_made(open_page, served, protocol, label, fields):
+    api = served.log_in()
+    driver = next(d for d in api.get("/api/v1/drivers")["items"] if d["name"] == protocol)
+    page = open_page()
+    log_in(page)
+    page.goto("/devices/new")
+    page.get_by_role("combobox", name="Protocol").click()
+    page.get_by_role("option", name=label, exact=True).click()
+    for setting in driver["settings"]:
+        if setting["key"] != "slave_id":
+            expect(page.locator(f"[name='connection.{setting['key']}']")).to_have_count(1)
+    page.get_by_label("Id", exact=True).fill(protocol)
+    for key, value in fields.items():
+        page.locator(f"[name='connection.{key}']").fill(value)
+    page.get_by_role("button", name="Create device").click()
+    expect(page.get_by_role("heading", name=protocol)).to_be_visible()
+    stored = api.get(f"/api/v1/devices/{protocol}")
+    assert stored["protocol"] == protocol and stored["connection"] == fields
+    page.get_by_role("button", name="Add tag").first.click()
+    expect(page.get_by_role("dialog").get_by_label("Address", exact=True)).to_be_visible()
+    expect(page.get_by_role("combobox", name="Register table")).to_have_count(1 if protocol == "modbus-rtu" else 0)

@@ -20,6 +20,7 @@ import { TestPanel } from '../devices/TestPanel';
 import {
   BYTE_ORDERS,
   DATA_TYPES,
+  DEADBAND_TYPES,
   fieldOfTagPointer,
   fieldsOfTag,
   furtherSettings,
@@ -179,7 +180,7 @@ function LoadedForm({ device, tag: stored, driver, onClose }: Props & { driver: 
                   form={form}
                   name="deadband_type"
                   label={t('tag.deadband_type')}
-                  data={(['none', 'absolute', 'percent'] as const).map((value) => ({
+                  data={DEADBAND_TYPES.map((value) => ({
                     value,
                     label: t(`tag.band.${value}`),
                   }))}

@@ -20,6 +20,9 @@ export const BYTE_ORDERS = ['ABCD', 'CDAB', 'BADC', 'DCBA'];
 export const REGISTER_TYPES = ['holding_register', 'input_register', 'coil', 'discrete_input'] as const;
 export type RegisterType = (typeof REGISTER_TYPES)[number];
 
+export const DEADBAND_TYPES = ['none', 'absolute', 'percent', 'percent_of_range'] as const;
+export type DeadbandType = (typeof DEADBAND_TYPES)[number];
+
 type Num = number | string;
 
 export interface TagFields {
@@ -35,7 +38,7 @@ export interface TagFields {
   offset: Num;
   clamp_min: Num;
   clamp_max: Num;
-  deadband_type: 'none' | 'absolute' | 'percent';
+  deadband_type: DeadbandType;
   deadband: Num;
   poll_interval: string;
   access_mode: 'read' | 'readwrite' | 'write';
