@@ -113,11 +113,13 @@ static bool
 is_below(struct slice topic, struct slice pattern)
 {
     while (pattern.len > 0) {
+        if (topic.len == 0)
+            return false;
         const uint8_t *p = memchr(pattern.p, '/', pattern.len), *t = memchr(topic.p, '/', topic.len);
         struct slice want = slice(pattern.p, p ? (size_t)(p - pattern.p) : pattern.len);
         struct slice have = slice(topic.p, t ? (size_t)(t - topic.p) : topic.len);
 
-        if (topic.len == 0 || (!slice_eq_str(want, "+") && !slice_eq(want, have)))
+        if (!slice_eq_str(want, "+") && !slice_eq(want, have))
             return false;
         pattern = slice_skip(pattern, want.len + (p ? 1 : 0));
         topic = slice_skip(topic, have.len + (t ? 1 : 0));

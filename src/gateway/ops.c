@@ -24,6 +24,7 @@ host_op_of(struct nx_op *op)
 static void
 take_out(struct host_op *h)
 {
+    assert(h->op); /* what is in a list is open */
     struct nx_link *link = h->op->dev->link;
 
     loop_timer_stop(&h->deadline);

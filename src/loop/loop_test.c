@@ -117,27 +117,34 @@ ten_thousand_timers_each_fire_at_their_own_time(void **state)
 struct steps {
     struct loop *loop;
     char text[64];
+    _Atomic unsigned count; /* two threads write down their steps */
 };
+
+static void
+put_step(struct steps *s, char step)
+{
+    s->text[s->count++] = step;
+}
 
 static void
 add_b(void *arg)
 {
     struct steps *s = arg;
 
-    strcat(s->text, "b");
+    put_step(s, 'b');
     loop_stop(s->loop);
 }
 
 static void
 add_d(void *arg)
 {
-    strcat(((struct steps *)arg)->text, "d");
+    put_step(arg, 'd');
 }
 
 static void
 add_w(void *arg)
 {
-    strcat(((struct steps *)arg)->text, "w");
+    put_step(arg, 'w');
 }
 
 static void
@@ -145,7 +152,7 @@ add_a(void *arg)
 {
     struct steps *s = arg;
 
-    strcat(s->text, "a");
+    put_step(s, 'a');
     loop_defer(s->loop, add_d, s);
     loop_work(s->loop, add_w, add_b, s);
 }

@@ -7,8 +7,8 @@
 #define DEVICE_TAGS_MAX  100000u
 #define DEVICE_ENUMS_MAX 1024u
 
-extern const struct conf_row device_rows[], device_connection_rows[], device_breaker_rows[], device_tag_rows[],
-    device_adaptive_rows[], device_aggregate_rows[], device_publish_rows[];
+extern const struct conf_row device_rows[], device_breaker_rows[], device_tag_rows[], device_adaptive_rows[],
+    device_aggregate_rows[], device_publish_rows[];
 
 /* The keys of map that rows name, as a map of their own for conf_fill(). A key that neither rows nor params know fails
  * with the near miss of both. */
