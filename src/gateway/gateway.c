@@ -511,6 +511,15 @@ build_part(struct gateway *g, struct nx_note *why)
     return NX_OK;
 }
 
+/* Last: what can fail for a wrong setting has been tried, for running threads cannot be taken back at once. */
+static enum nx_err
+start_shards(struct gateway *g, struct nx_note *why)
+{
+    enum nx_err err = g->conf.devices_path ? registry_check_file(&g->registry, g->conf.devices_path, why) : NX_OK;
+
+    return err == NX_OK ? shards_start(g, shards_count(&g->conf), why) : err;
+}
+
 static enum nx_err
 build_head(struct gateway *g, const struct conf_source *src, struct nx_note *why)
 {
@@ -518,14 +527,14 @@ build_head(struct gateway *g, const struct conf_source *src, struct nx_note *why
 
     if (err == NX_OK)
         err = build_part(g, why);
-    if (err == NX_OK && shards_count(&g->conf) > 1)
-        err = shards_start(g, shards_count(&g->conf), why);
-    if (err == NX_OK)
-        err = load_devices(g, why);
     if (err == NX_OK)
         err = gateway_open_admin(g, why);
     if (err == NX_OK)
         err = gateway_open_broker(g, why);
+    if (err == NX_OK && shards_count(&g->conf) > 1)
+        err = start_shards(g, why);
+    if (err == NX_OK)
+        err = load_devices(g, why);
     if (err == NX_OK)
         gateway_gauges_start(g);
     return err;

@@ -1,6 +1,7 @@
 /* gateway.h -- the gateway service: devices in, the Unified Namespace and numbered batches out, commands back.
  *
- * One loop thread owns everything. Values flow one way: driver -> normalize -> filter -> spool -> MQTT. A point is in
+ * One loop thread owns everything; with polling.threads each thread is such a gateway for a part of the devices
+ * (shards.h). Values flow one way: driver -> normalize -> filter -> spool -> MQTT. A point is in
  * the spool before it is published; the historian link frees the spool (docs/formats/batch.md). Bounds: devices and
  * tags of the configuration, `polling.worker_count` polls in flight, `buffer.disk_limit` bytes of spool, one unsent tag
  * message a tag, `commands.queue_size` commands. */

@@ -1,4 +1,5 @@
-/* gateway_priv.h -- the parts of the gateway in one place; for gateway.c, broker.c, stop.c and admin.c. */
+/* gateway_priv.h -- the parts of the gateway in one place; for gateway.c, shards.c, broker.c, admin.c and
+ * admin_device.c. */
 #ifndef GATEWAY_PRIV_H
 #define GATEWAY_PRIV_H
 

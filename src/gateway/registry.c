@@ -302,6 +302,18 @@ registry_load_file(struct registry *r, const char *path, struct nx_note *why)
     return rd.err;
 }
 
+enum nx_err
+registry_check_file(struct registry *r, const char *path, struct nx_note *why)
+{
+    struct reading rd = {.opt = r->opt, .path = (char *)(uintptr_t)path, .tail = &rd.first};
+
+    read_file(&rd);
+    end_reading(&rd);
+    if (why)
+        *why = rd.why;
+    return rd.err;
+}
+
 static void
 on_read(void *arg)
 {

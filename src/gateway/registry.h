@@ -76,7 +76,10 @@ void registry_end(struct registry *r, enum registry_source source);
 
 /* devices.yaml. A file that cannot be read changes nothing. */
 NX_MUST_CHECK enum nx_err registry_load_file(struct registry *r, const char *path, struct nx_note *why);
-/* The same, read on the worker pool while polls go on; done runs when it is applied. False: one is being read already.
+/* Can it be read as a whole? Changes nothing. */
+NX_MUST_CHECK enum nx_err registry_check_file(struct registry *r, const char *path, struct nx_note *why);
+/* The same as registry_load_file(), read on the worker pool while polls go on; done runs when it is applied. False: one
+ * is being read already.
  */
 bool registry_reload_file(struct registry *r, const char *path,
                           void (*done)(void *arg, enum nx_err err, const struct nx_note *why), void *arg);

@@ -6,6 +6,7 @@ exactly one device, so the numbers of all devices together must be 1, 2, 3, ... 
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -129,6 +130,16 @@ def test_expressions_see_devices_of_other_threads(platform, server):
     sums = [json.loads(m[1])["value"] for m in listener.messages if json.loads(m[1])["quality"] == "good"]
     assert sums == sorted(sums) and sums[-1] > sums[0]
     listener.close()
+
+
+def test_wrong_settings_end_with_their_reason(platform, server):
+    """Before any thread runs: a file that cannot be read, a port that is taken."""
+    platform.write_devices([])
+    platform.broker.start()
+    for extra, reason in ((["devices.config_path=/nowhere/devices.yaml"], "/nowhere/devices.yaml"), ([f"http.port={server.port}"], str(server.port))):
+        run = subprocess.run([platform.nexus, "gateway", *platform.sets("gateway"), "--set", "polling.threads=3", "--set", extra[0]],
+                             capture_output=True, text=True, timeout=60)
+        assert run.returncode in (1, 3, 5, 6) and reason in run.stderr and "Sanitizer" not in run.stderr, run.stderr[-2000:]
 
 
 def test_spools_of_more_threads_are_emptied_by_fewer(platform, server):
