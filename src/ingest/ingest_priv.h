@@ -10,7 +10,9 @@
 #include "ingest/dead_letter.h"
 #include "ingest/ingest.h"
 #include "ingest/ingest_conf.h"
+#include "ingest/redelivery.h"
 #include "model/batch.h"
+#include "model/tagmsg.h"
 #include "mqtt/mqtt.h"
 #include "obs/log.h"
 #include "obs/metrics.h"
@@ -57,7 +59,7 @@ struct job {
     uint64_t work_ns;
 };
 
-enum skip_reason { SKIP_SEQ, SKIP_RETAINED, SKIP_SYSTEM, SKIP_COUNT };
+enum skip_reason { SKIP_SEQ, SKIP_RETAINED, SKIP_SYSTEM, SKIP_REDELIVERED, SKIP_COUNT };
 enum ingest_error { ERROR_PARSE, ERROR_WRITE, ERROR_CONNECTION, ERROR_BUFFER, ERROR_SPOOL, ERROR_COUNT };
 
 struct foreign_topic;
@@ -73,7 +75,12 @@ struct foreign {
     struct wbuf record; /* encoded and not yet appended: the spool refused it */
     uint32_t record_points;
     size_t record_tokens;
+    uint64_t gathered_messages, record_messages;
     struct wbuf scratch;
+    struct tagmsg_list messages; /* of the MQTT message at hand */
+    struct redelivery *redelivery;
+    bool was_cut; /* the power, before this start */
+    bool is_away; /* from the broker: no room */
     struct loop_timer timer;
     struct batch_gap gap; /* dropped by the spool and not yet declared; to_seq 0: nothing */
     uint64_t read_next;   /* spool sequence to hand to the next job */
@@ -133,6 +140,8 @@ void writer_run(void *job);
 NX_MUST_CHECK enum nx_err foreign_open(struct ingest *g, struct nx_note *why);
 void foreign_close(struct ingest *g);
 void foreign_on_message(void *arg, const struct mqtt_message *msg);
+/* The connection for tag messages is there (again). */
+void foreign_online(struct ingest *g, bool session_present);
 /* Appends what was gathered to the spool. */
 void foreign_flush(struct ingest *g);
 /* Puts waiting spool records into the job until it is full. */

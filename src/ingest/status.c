@@ -31,7 +31,8 @@ static const struct metric_desc
     skipped_desc =
         {"nexus_ingest_skipped_messages_total",
          METRIC_COUNTER,
-         "Tag messages not stored: their point travels in a batch (seq), retained without time, system topic.",
+         "Tag messages not stored: their point travels in a batch (seq), retained without time, system topic, "
+         "redelivered.",
          {"reason", NULL},
          NULL,
          0},
@@ -45,7 +46,7 @@ static const struct metric_desc
         "nexus_ingest_quarantined_points_total", METRIC_COUNTER, "Points put aside for their time.", {NULL}, NULL, 0};
 
 static const char *const error_types[] = {"parse", "write", "connection", "buffer", "spool"};
-static const char *const skip_reasons[] = {"seq", "retained", "system"};
+static const char *const skip_reasons[] = {"seq", "retained", "system", "redelivered"};
 static const char *const mqtt_states[] = {"stopped", "connecting", "online", "waiting"};
 
 void
