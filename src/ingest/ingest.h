@@ -5,9 +5,9 @@
  * (nexus/v1/ack/{gateway}) after the historian has it, and again whenever it comes again. The second takes foreign tag
  * messages with a persistent session: they are appended to a spool of our own, then acknowledged to the broker, and
  * stored from the spool as numbered batches of the pseudo-gateway foreign.{client_id}, so what is in the spool is
- * stored once. A message that the broker delivers again, because our acknowledgement has not reached it, is recognised by
- * its packet id and content (redelivery.h); only after a power cut by its time alone. A value without a time gets the
- * time of its arrival.
+ * stored once. A message that the broker delivers again, because our acknowledgement has not reached it, is recognised
+ * by its packet id and content (redelivery.h); only after a power cut by its time alone. A value without a time gets
+ * the time of its arrival.
  *
  * One loop thread; the historian is written by one job at a time on the worker pool, which owns what it writes. Bounds:
  * one job, one being gathered (ingestion.buffer_size), the spool (buffer.disk_limit). While the historian fails the job

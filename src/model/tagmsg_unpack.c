@@ -212,7 +212,7 @@ read_item(struct unpacker *u, struct item *it)
 static enum nx_err
 skip_inside(struct unpacker *u, const struct item *it)
 {
-    struct item inner;
+    struct item inner = {0};
     uint64_t pending = 0;
     enum nx_err err;
 
@@ -394,7 +394,7 @@ take_member(struct unpacker *u, enum tagmsg_member member, const struct item *it
 static enum nx_err
 read_pair(struct unpacker *u)
 {
-    struct item key, it;
+    struct item key = {0}, it = {0};
     enum tagmsg_member member = TAGMSG_OTHER;
     enum nx_err err = read_item(u, &key);
 
@@ -435,7 +435,7 @@ enum nx_err
 tagmsg_unpack(struct slice payload, struct tagmsg *out, struct nx_note *why)
 {
     struct unpacker u = begin(payload, why);
-    struct item it;
+    struct item it = {0};
     enum nx_err err = read_item(&u, &it);
 
     u.msg = out;
@@ -452,7 +452,7 @@ enum nx_err
 tagmsg_unpack_many(struct slice payload, struct tagmsg_list *list, bool *has_name, struct nx_note *why)
 {
     struct unpacker u = begin(payload, why);
-    struct item array, it;
+    struct item array = {0}, it = {0};
     enum nx_err err = read_item(&u, &array);
 
     for (uint32_t i = 0; err == NX_OK && i < array.count; i++) {
