@@ -237,6 +237,7 @@ foreign_online(struct ingest *g, bool session_present)
     f->token_count = f->record_tokens = 0; /* of the connection that is gone */
     if (!session_present)
         redelivery_forget(f->redelivery);
+    redelivery_resume(f->redelivery);
 }
 
 static bool

@@ -68,34 +68,45 @@ messagepack_and_arrays_are_stored(void **state)
 
 /* --- redelivery --- */
 
-/* Killed between the spool and the broker's knowing of it: the broker sends the same ids again, then goes on. */
+/* Killed between the spool and the broker's knowing of it: the broker sends them again, then goes on. It has kept the
+ * ids or, with again = 1, numbers anew. */
 static void
-redelivered_value_without_time_is_stored_once(void **state)
+check_redelivery(struct fixture *f, uint16_t id, uint16_t again)
 {
-    struct fixture *f = *state;
-
     open_ingest(f, NULL);
-    receive_as("uns/f", slice_str("1"), 1, 11, false);
-    receive_as("uns/f", slice_str("2"), 2, 12, false);
+    receive_as("uns/f", slice_str("1"), id, 11, false);
+    receive_as("uns/f", slice_str("2"), (uint16_t)(id + 1), 12, false);
     run(f, 30);
     assert_int_equal(2, clients[1]->acked_count);
-    receive_as("uns/f", slice_str("3"), 3, 13, false); /* arrived, in no record */
+    receive_as("uns/f", slice_str("3"), (uint16_t)(id + 2), 13, false); /* arrived, in no record */
     close_ingest(f, false);
     open_ingest(f, NULL);
     run(f, 5000); /* arrival times of their own, or the historian would know them */
     clients[1]->ops.on_state(clients[1]->arg, MQTT_ONLINE, true, NULL);
-    receive_as("uns/f", slice_str("1"), 1, 21, true);
+    receive_as("uns/f", slice_str("1"), again, 21, true);
     run(f, 30);
-    receive_as("uns/f", slice_str("2"), 2, 22, true);
+    receive_as("uns/f", slice_str("2"), (uint16_t)(again + 1), 22, true);
     run(f, 30);
-    receive_as("uns/f", slice_str("3"), 3, 23, true);
+    receive_as("uns/f", slice_str("3"), (uint16_t)(again + 2), 23, true);
     run(f, 30);
-    receive_as("uns/f", slice_str("3"), 4, 24, false); /* the same value once more */
+    receive_as("uns/f", slice_str("3"), (uint16_t)(again + 3), 24, false); /* the same value once more */
     settle(f);
     assert_int_equal(4, clients[1]->acked_count);
     assert_int_equal(4, stored(f, "uns/f"));
     assert_true(skipped(f, SKIP_REDELIVERED) == 2);
     close_ingest(f, true);
+}
+
+static void
+redelivered_value_without_time_is_stored_once(void **state)
+{
+    check_redelivery(*state, 500, 500);
+}
+
+static void
+renumbered_redelivery_is_stored_once(void **state)
+{
+    check_redelivery(*state, 500, 1);
 }
 
 static void
@@ -130,6 +141,7 @@ redelivery_to_the_same_process_is_acknowledged_with_its_record(void **state)
     run(f, 30);
     assert_int_equal(1, clients[1]->acked_count); /* 11 is of the old connection */
     assert_int_equal(21, clients[1]->acked[0]);
+    clients[1]->ops.on_state(clients[1]->arg, MQTT_ONLINE, true, NULL);
     receive_as("uns/f", slice_str("1"), 1, 31, true); /* the acknowledgement got lost */
     assert_int_equal(31, clients[1]->acked[1]);
     settle(f);
@@ -244,6 +256,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(messagepack_and_arrays_are_stored, setup, teardown),
         cmocka_unit_test_setup_teardown(redelivered_value_without_time_is_stored_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(renumbered_redelivery_is_stored_once, setup, teardown),
         cmocka_unit_test_setup_teardown(another_session_means_other_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(redelivery_to_the_same_process_is_acknowledged_with_its_record, setup,
                                         teardown),

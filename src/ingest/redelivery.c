@@ -22,7 +22,12 @@ struct entry {
 struct redelivery {
     struct entry entries[ENTRIES];
     uint16_t place[65536]; /* packet id -> its newest entry; the entry tells whether it still is */
+    bool is_used[ENTRIES]; /* came again on this connection */
     uint64_t next, saved;  /* numbers: of the next message; of the first that is not in the file */
+    uint64_t resumed_at;   /* next, when this connection began: only what is before can come again */
+    uint64_t reused_at;    /* number of the last message whose id stood among the entries already; 0: none */
+    bool has_resent;       /* a message came again on this connection */
+    bool is_renumbered;    /* and the first of them had id 1 */
     uint64_t seed;
     char *path;
     int fd; /* -1: none */
@@ -32,6 +37,26 @@ static struct entry *
 entry_at(struct redelivery *r, uint64_t number)
 {
     return &r->entries[number % ENTRIES];
+}
+
+/* The entry that an id names, if the id is still among the entries. */
+static struct entry *
+entry_of_id(struct redelivery *r, uint16_t packet_id)
+{
+    struct entry *e = &r->entries[r->place[packet_id]];
+
+    return e->number > 0 && e->packet_id == packet_id ? e : NULL;
+}
+
+static void
+index_entry(struct redelivery *r, uint64_t number)
+{
+    uint16_t packet_id = entry_at(r, number)->packet_id;
+    const struct entry *before = entry_of_id(r, packet_id);
+
+    if (before && before->number != number)
+        r->reused_at = number;
+    r->place[packet_id] = (uint16_t)(number % ENTRIES);
 }
 
 static uint32_t
@@ -96,9 +121,9 @@ load(struct redelivery *r, uint64_t next_seq)
     }
     for (uint64_t n = r->next > ENTRIES ? r->next - ENTRIES : 1; n < r->next; n++) {
         if (entry_at(r, n)->number == n)
-            r->place[entry_at(r, n)->packet_id] = (uint16_t)(n % ENTRIES);
+            index_entry(r, n);
     }
-    r->saved = r->next;
+    r->saved = r->resumed_at = r->next;
     return got == 0 || write_entries(r, 0, ENTRIES);
 }
 
@@ -136,7 +161,8 @@ void
 redelivery_forget(struct redelivery *r)
 {
     memset(r->entries, 0, sizeof r->entries);
-    r->saved = r->next;
+    r->saved = r->resumed_at = r->next;
+    r->reused_at = 0;
     if (r->fd >= 0)
         (void)!ftruncate(r->fd, 0);
 }
@@ -173,12 +199,54 @@ redelivery_hash(const struct redelivery *r, struct slice topic, struct slice pay
     return mix_bytes(mix_bytes(r->seed, topic), payload);
 }
 
-enum redelivery_answer
-redelivery_find(const struct redelivery *r, uint16_t packet_id, uint64_t hash, uint64_t next_seq)
+void
+redelivery_resume(struct redelivery *r)
 {
-    const struct entry *e = &r->entries[r->place[packet_id]];
+    memset(r->is_used, 0, sizeof r->is_used);
+    r->resumed_at = r->next;
+    r->has_resent = r->is_renumbered = false;
+}
 
-    if (e->number == 0 || e->packet_id != packet_id || e->hash != hash)
+static bool
+are_ids_kept(const struct redelivery *r)
+{
+    return !r->is_renumbered && (r->reused_at == 0 || r->next - r->reused_at > ENTRIES);
+}
+
+static bool
+can_come_again(const struct redelivery *r, const struct entry *e, uint64_t hash)
+{
+    return e->number > 0 && e->number < r->resumed_at && e->hash == hash;
+}
+
+/* The only entry with this content, unless it has come again already. DUP is rare: a walk is good enough. */
+static struct entry *
+take_by_content(struct redelivery *r, uint64_t hash)
+{
+    size_t found = ENTRIES;
+
+    for (size_t at = 0; at < ENTRIES; at++) {
+        if (!can_come_again(r, &r->entries[at], hash))
+            continue;
+        if (found < ENTRIES)
+            return NULL;
+        found = at;
+    }
+    if (found == ENTRIES || r->is_used[found])
+        return NULL;
+    r->is_used[found] = true;
+    return &r->entries[found];
+}
+
+enum redelivery_answer
+redelivery_find(struct redelivery *r, uint16_t packet_id, uint64_t hash, uint64_t next_seq)
+{
+    const struct entry *e;
+
+    r->is_renumbered |= !r->has_resent && packet_id == 1;
+    r->has_resent = true;
+    e = are_ids_kept(r) ? entry_of_id(r, packet_id) : take_by_content(r, hash);
+    if (!e || e->hash != hash)
         return REDELIVERY_NEW;
     return e->seq > 0 && e->seq < next_seq ? REDELIVERY_STORED : REDELIVERY_PENDING;
 }
@@ -187,7 +255,8 @@ void
 redelivery_add(struct redelivery *r, uint16_t packet_id, uint64_t hash)
 {
     *entry_at(r, r->next) = (struct entry){.number = r->next, .packet_id = packet_id, .hash = hash};
-    r->place[packet_id] = (uint16_t)(r->next % ENTRIES);
+    r->is_used[r->next % ENTRIES] = false;
+    index_entry(r, r->next);
     r->next++;
 }
 

@@ -1,16 +1,19 @@
 /* redelivery.h -- which messages of the broker we have taken already, across kill -9.
  *
- * A broker sends a QoS 1 message again (DUP set, packet id kept) when our acknowledgement has not reached it, and it
- * cannot know that the message is in our spool. So the packet id and a hash of topic and payload of the last 8,192
- * messages are kept: in memory, and in a file of 32 bytes a message beside the spool. An entry names the spool record
- * that holds its message and is written just before that record is appended; at the next start entries of records that
- * the spool never got are thrown away. Together the two writes are all or nothing for whatever kills the process; after
- * a power cut nobody knows and everything is forgotten.
+ * A broker sends a QoS 1 message again (DUP set) when our acknowledgement has not reached it, and it cannot know that
+ * the message is in our spool. So the packet id and a hash of topic and payload of the last 8,192 messages are kept: in
+ * memory, and in a file of 32 bytes a message beside the spool. An entry names the spool record that holds its message
+ * and is written just before that record is appended; at the next start entries of records that the spool never got are
+ * thrown away. Together the two writes are all or nothing for whatever kills the process; after a power cut nobody
+ * knows and everything is forgotten. Without a writable file only the process's own memory counts.
  *
- * Exact with brokers that count packet ids upwards (an id is used again after 65,535 messages, long after its entry).
- * With one that gives an id out again at once, a message that equals its predecessor in topic, payload and id and was
- * delivered but not yet taken when we died is mistaken for it. Without a writable file only the process's own memory
- * counts. One thread. */
+ * Which entry is it? MQTT says that a message keeps its packet id (5.0, 4.4). Where ids count upwards (Mosquitto), an
+ * id is used again after 65,535 messages, long after its entry, and id with content is exact. Brokers that number anew
+ * on each connection (RabbitMQ), or give an id out again at once, are noticed: an id stands twice among the entries, or
+ * the first message sent again has id 1. There content alone decides, and only when it stands once among the entries:
+ * messages of equal topic and payload cannot be told apart, and are taken for new ones rather than lost.
+ *
+ * One thread. */
 #ifndef INGEST_REDELIVERY_H
 #define INGEST_REDELIVERY_H
 
@@ -33,9 +36,10 @@ void redelivery_close(struct redelivery **r);
 void redelivery_forget(struct redelivery *r);
 
 uint64_t redelivery_hash(const struct redelivery *r, struct slice topic, struct slice payload);
-/* next_seq: of the spool, now. */
-enum redelivery_answer redelivery_find(const struct redelivery *r, uint16_t packet_id, uint64_t hash,
-                                       uint64_t next_seq);
+/* The broker is there again and has kept the session: entries until now may come again, each once. */
+void redelivery_resume(struct redelivery *r);
+/* For a message with DUP. next_seq: of the spool, now. */
+enum redelivery_answer redelivery_find(struct redelivery *r, uint16_t packet_id, uint64_t hash, uint64_t next_seq);
 /* Taken, pending. */
 void redelivery_add(struct redelivery *r, uint16_t packet_id, uint64_t hash);
 /* Everything pending goes into record seq, which is appended next. NX_E_IO: the file is of no use any more and was

@@ -76,25 +76,25 @@ only_what_the_spool_has_survives(void **state)
     struct redelivery *r = open_at(1);
 
     (void)state;
-    redelivery_add(r, 1, 11);
+    redelivery_add(r, 11, 11);
     save(r, 1);
-    redelivery_add(r, 2, 22);
+    redelivery_add(r, 12, 22);
     save(r, 2); /* and the process died before record 2 was appended */
-    redelivery_add(r, 3, 33);
+    redelivery_add(r, 13, 33);
     redelivery_close(&r);
     r = open_at(2);
-    assert_int_equal(REDELIVERY_STORED, redelivery_find(r, 1, 11, 2));
-    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 2, 22, 2));
-    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 3, 33, 2));
+    assert_int_equal(REDELIVERY_STORED, redelivery_find(r, 11, 11, 2));
+    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 12, 22, 2));
+    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 13, 33, 2));
     redelivery_close(&r);
     r = open_at(3); /* number 2 was used by another record since */
-    assert_int_equal(REDELIVERY_STORED, redelivery_find(r, 1, 11, 3));
-    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 2, 22, 3));
+    assert_int_equal(REDELIVERY_STORED, redelivery_find(r, 11, 11, 3));
+    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 12, 22, 3));
     redelivery_forget(r);
-    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 1, 11, 3));
+    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 11, 11, 3));
     redelivery_close(&r);
     r = open_at(3);
-    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 1, 11, 3));
+    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 11, 11, 3));
     redelivery_close(&r);
 }
 
@@ -129,6 +129,51 @@ newest_messages_are_kept(void **state)
     redelivery_close(&r);
 }
 
+/* RabbitMQ begins with 1 on every connection; others give an id out again at once. */
+static void
+content_decides_where_ids_are_not_kept(void **state)
+{
+    struct redelivery *r = open_at(1);
+
+    (void)state;
+    for (uint16_t id = 1; id <= 5; id++)
+        redelivery_add(r, id, id == 3 ? 2 : id); /* contents 1 2 2 4 5 */
+    save(r, 1);
+    redelivery_resume(r);
+    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 1, 2, 2)); /* one of the two: which? */
+    assert_int_equal(REDELIVERY_STORED, redelivery_find(r, 2, 4, 2));
+    assert_int_equal(REDELIVERY_STORED, redelivery_find(r, 3, 5, 2));
+    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 4, 5, 2)); /* and another of that content */
+    redelivery_add(r, 1, 2);
+    redelivery_add(r, 4, 5);
+    save(r, 2);
+    redelivery_resume(r);
+    assert_int_equal(REDELIVERY_STORED, redelivery_find(r, 7, 1, 3)); /* 1 and 4 stand twice: ids are not believed */
+    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 2, 2, 3));
+    redelivery_close(&r);
+    r = open_at(3);
+    assert_int_equal(REDELIVERY_STORED, redelivery_find(r, 9, 1, 3)); /* nor after a start */
+    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 2, 2, 3));
+    redelivery_close(&r);
+}
+
+/* Values that do not change, an id that does: each is a message of its own. */
+static void
+id_decides_where_ids_are_kept(void **state)
+{
+    struct redelivery *r = open_at(1);
+
+    (void)state;
+    for (uint16_t id = 100; id < 110; id++)
+        redelivery_add(r, id, 7);
+    save(r, 1);
+    redelivery_resume(r);
+    for (uint16_t id = 105; id < 110; id++)
+        assert_int_equal(REDELIVERY_STORED, redelivery_find(r, id, 7, 2));
+    assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 110, 7, 2));
+    redelivery_close(&r);
+}
+
 static void
 damage_is_not_believed(void **state)
 {
@@ -146,7 +191,7 @@ damage_is_not_believed(void **state)
     assert_int_equal(0, ftruncate(fd, 3000)); /* some of the last ones are gone */
     (void)close(fd);
     r = open_at(2);
-    for (uint16_t id = 1; id <= 100; id++)
+    for (uint16_t id = 2; id <= 100; id++)
         assert_true(redelivery_find(r, id, (uint64_t)id + 1, 2) == REDELIVERY_NEW);
     assert_int_equal(REDELIVERY_NEW, redelivery_find(r, 100, 100, 2));
     redelivery_close(&r);
@@ -167,9 +212,9 @@ hash_knows_topic_payload_and_broker(void **state)
     assert_true(h != redelivery_hash(a, slice_str("uns/a1"), slice_str("2345678")));
     assert_true(h != redelivery_hash(a, slice_str("uns/a"), slice_str("12345679")));
     assert_true(h != redelivery_hash(a, slice_str("uns/a"), slice("12345678", 9)));
-    redelivery_add(b, 1, 1); /* without a file, for as long as the process lives */
+    redelivery_add(b, 2, 1); /* without a file, for as long as the process lives */
     save(b, 1);
-    assert_int_equal(REDELIVERY_STORED, redelivery_find(b, 1, 1, 2));
+    assert_int_equal(REDELIVERY_STORED, redelivery_find(b, 2, 1, 2));
     redelivery_close(&a);
     redelivery_close(&b);
 }
@@ -181,6 +226,8 @@ main(void)
         cmocka_unit_test_setup_teardown(message_is_pending_then_stored, setup, teardown),
         cmocka_unit_test_setup_teardown(only_what_the_spool_has_survives, setup, teardown),
         cmocka_unit_test_setup_teardown(newest_messages_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(content_decides_where_ids_are_not_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(id_decides_where_ids_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_not_believed, setup, teardown),
         cmocka_unit_test_setup_teardown(hash_knows_topic_payload_and_broker, setup, teardown),
     };

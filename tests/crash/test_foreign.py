@@ -14,6 +14,7 @@ import pytest
 
 from support import books
 from support.process import wait_until
+from support.rabbitmq import PASSWORD, USER, RabbitMq
 from support.valve import Valve
 
 TOPICS = [f"uns/foreign/counter{i}" for i in range(4)]
@@ -25,7 +26,8 @@ class Counter:
     """Publishes 1, 2, 3, ... on every topic with QoS 1, and waits for the broker's word at the end."""
 
     def __init__(self, port: int):
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+        self.client.username_pw_set(USER, PASSWORD)
         self.client.max_inflight_messages_set(1000)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
@@ -49,10 +51,15 @@ class Counter:
         return self.count
 
 
-@pytest.fixture
-def valve(platform):
-    valve = Valve(platform.broker.port)
+@pytest.fixture(params=["mosquitto", "rabbitmq"])
+def valve(platform, processes, tmp_path, request):
+    """In front of the broker that ingestion listens to."""
+    broker = RabbitMq(processes, tmp_path).start() if request.param == "rabbitmq" else platform.broker
+    valve = Valve(broker.port)
     platform.extra["ingest"] = [f"mqtt.broker_url=mqtt://127.0.0.1:{valve.port}"]
+    if request.param == "rabbitmq":
+        platform.extra["ingest"] += ["mqtt.version=3.1.1", f"mqtt.username={USER}", f"mqtt.password={PASSWORD}",
+                                     "ingestion.batch_filter=nexus/v1/batch/#"]
     yield valve
     valve.close()
 
@@ -66,7 +73,7 @@ def test_values_without_a_time_are_stored_once(platform, valve):
     platform.start("ingest", "core")
     platform.log_in()
     wait_until(lambda: tags_state(platform) == "online", what="ingestion online")
-    counter = Counter(platform.broker.port)
+    counter = Counter(valve.target_port)
     redelivered = 0.0
     for turn in range(ROUNDS):
         time.sleep(random.uniform(0.1, 0.4))
