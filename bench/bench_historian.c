@@ -187,7 +187,11 @@ count_row(void *arg, const struct history_row *row)
 static void
 bench_query(struct bench *b, unsigned rounds)
 {
-    struct history_query q = {b->topics[0], START, START + INT64_C(86400) * 40 * 1000000, HISTORY_MINMAX, 2000};
+    struct history_query q = {.topic = b->topics[0],
+                              .from_us = START,
+                              .to_us = START + INT64_C(86400) * 40 * 1000000,
+                              .fn = HISTORY_MINMAX,
+                              .max_points = 2000};
     double best = INFINITY;
     struct history_summary summary;
     struct nx_note why;

@@ -126,7 +126,7 @@ keep_row(void *arg, const struct history_row *row)
 static struct history_summary
 query(struct historian *h, enum history_fn fn, int64_t from, int64_t to, uint32_t max, struct rows *rows)
 {
-    struct history_query q = {"uns/a", from, to, fn, max};
+    struct history_query q = {.topic = "uns/a", .from_us = from, .to_us = to, .fn = fn, .max_points = max};
     struct history_summary summary;
     struct arena a = {0};
     struct nx_note why;
@@ -215,7 +215,7 @@ second_writer_is_refused(void **state)
     assert_non_null(strstr(f->why.text, f->dir));
     conf.url = "mysql:x";
     assert_int_equal(NX_E_CONFIG, historian_open(&other, &conf, &f->why));
-    conf = (struct historian_conf){.url = "sqlite:/nonexistent/x", .is_read_only = true};
+    conf = (struct historian_conf){.url = "sqlite:/nonexistent/x", .role = HISTORIAN_READER};
     assert_int_equal(NX_E_NOT_FOUND, historian_open(&other, &conf, &f->why));
 }
 
@@ -386,7 +386,7 @@ reading_matches_brute_force(void **state)
     struct fixture *f = *state;
     struct truth *t = mem_alloc(sizeof *t);
     struct historian *reader;
-    struct historian_conf conf = {.url = f->url, .is_read_only = true};
+    struct historian_conf conf = {.url = f->url, .role = HISTORIAN_READER};
 
     now_us = START + TRUTH * 7 * SEC;
     store_random(f, t);
@@ -431,7 +431,8 @@ static void
 unknown_topic_and_empty_range_are_told(void **state)
 {
     struct fixture *f = *state;
-    struct history_query q = {"uns/none", START, START + 1, HISTORY_RAW, 10};
+    struct history_query q = {
+        .topic = "uns/none", .from_us = START, .to_us = START + 1, .fn = HISTORY_RAW, .max_points = 10};
     struct history_summary s;
     struct arena a = {0};
     struct rows rows = {0};

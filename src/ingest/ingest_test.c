@@ -226,8 +226,9 @@ count_row(void *arg, const struct history_row *row)
 static unsigned
 stored(struct fixture *f, const char *topic)
 {
-    struct historian_conf conf = {.url = f->url, .is_read_only = true};
-    struct history_query q = {topic, 0, INT64_MAX / 2, HISTORY_RAW, 1000};
+    struct historian_conf conf = {.url = f->url, .role = HISTORIAN_READER};
+    struct history_query q = {
+        .topic = topic, .from_us = 0, .to_us = INT64_MAX / 2, .fn = HISTORY_RAW, .max_points = 1000};
     struct history_summary summary;
     struct historian *h;
     struct nx_note why;
@@ -415,7 +416,7 @@ static void
 jump_of_the_foreign_numbers_is_declared(void **state)
 {
     struct fixture *f = *state;
-    struct historian_conf conf = {.url = f->url, .is_read_only = true};
+    struct historian_conf conf = {.url = f->url, .role = HISTORIAN_READER};
     struct historian_ledger_row *rows;
     struct historian *h;
     struct arena a = {0};

@@ -1,14 +1,12 @@
 /* commit.c -- the write path: batches to one hot block, their identities to the ledger, in one transaction. */
-#include "historian/historian_priv.h"
+#include "historian/sqlite/lite.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "historian/block.h"
+#include "historian/sqlite/block.h"
 
-#define FUTURE_US       (3600 * INT64_C(1000000))
-#define OLDEST_US       (631152000 * INT64_C(1000000)) /* 1990-01-01 */
 #define QUARANTINE_ROWS 10000
 
 struct staged {
@@ -31,7 +29,7 @@ struct commit_scratch {
 };
 
 struct commit {
-    struct historian *h;
+    struct lite *h;
     struct commit_scratch *s;
     struct historian_commit_result *result;
     struct nx_note *why;
@@ -89,7 +87,7 @@ lane_key(const struct batch_header *hdr)
 }
 
 static struct hist_lane *
-lane_find(const struct historian *h, const struct batch_header *hdr)
+lane_find(const struct lite *h, const struct batch_header *hdr)
 {
     struct hist_lane_key key = lane_key(hdr);
     struct hist_lane *lane;
@@ -99,7 +97,7 @@ lane_find(const struct historian *h, const struct batch_header *hdr)
 }
 
 static struct hist_lane *
-lane_touch(struct historian *h, const struct batch_header *hdr)
+lane_touch(struct lite *h, const struct batch_header *hdr)
 {
     struct hist_lane *lane = lane_find(h, hdr);
 
@@ -119,8 +117,9 @@ lane_touch(struct historian *h, const struct batch_header *hdr)
 }
 
 bool
-historian_is_committed(const struct historian *h, const struct batch_header *hdr, struct batch_range *range)
+lite_is_committed(const struct historian *base, const struct batch_header *hdr, struct batch_range *range)
 {
+    const struct lite *h = (const struct lite *)base;
     const struct hist_lane *lane = lane_find(h, hdr);
     const struct batch_range *found = lane ? seqset_find(&lane->done, hdr->seq) : NULL;
 
@@ -262,18 +261,6 @@ find_series(struct commit *c, const struct series *from, struct hist_series **ou
 
 /* --- staging --- */
 
-static const char *
-refuse_time(const struct commit *c, int64_t time_us)
-{
-    if (time_us > c->now_us + FUTURE_US)
-        return "time lies in the future: check the clock of the device";
-    if (time_us < OLDEST_US)
-        return "time lies before 1990: check the clock of the device";
-    if (c->h->retention_days > 0 && time_us < c->now_us - c->h->retention_days * DAY_US)
-        return "older than the retention";
-    return NULL;
-}
-
 static struct slice
 as_text(char *text, size_t cap, double v)
 {
@@ -333,7 +320,7 @@ stage_points(struct commit *c, const struct batch *b, struct hist_lane *lane)
     GROW(s->staged, s->staged_cap, s->staged_count + b->point_count);
     for (uint32_t i = 0; i < b->point_count && err == NX_OK; i++) {
         const struct point *p = &b->points[i];
-        const char *reason = refuse_time(c, p->time_us);
+        const char *reason = historian_refuse_time(p->time_us, c->now_us, c->h->retention_days);
 
         if (reason)
             err = quarantine(c, s->map[p->series], p, reason);
@@ -390,36 +377,6 @@ compare_sids(const void *a, const void *b)
     uint32_t x = (*(struct hist_series *const *)a)->sid, y = (*(struct hist_series *const *)b)->sid;
 
     return (x > y) - (x < y);
-}
-
-static int
-compare_points(const void *a, const void *b)
-{
-    const struct point *x = a, *y = b;
-
-    if (x->time_us != y->time_us)
-        return x->time_us < y->time_us ? -1 : 1;
-    return (x->series > y->series) - (x->series < y->series);
-}
-
-size_t
-points_sort_unique(struct point *p, size_t n, uint64_t *duplicates)
-{
-    size_t kept = 1;
-    bool is_sorted = true;
-
-    for (size_t i = 1; i < n && is_sorted; i++)
-        is_sorted = p[i - 1].time_us < p[i].time_us;
-    if (is_sorted)
-        return n;
-    for (size_t i = 0; i < n; i++)
-        p[i].series = (uint32_t)i;
-    qsort(p, n, sizeof *p, compare_points);
-    for (size_t i = 1; i < n; i++)
-        if (p[i].time_us != p[kept - 1].time_us)
-            p[kept++] = p[i];
-    *duplicates += n - kept;
-    return kept;
 }
 
 /* Only finite numbers reach the disk, whoever sent them. */
@@ -534,7 +491,7 @@ write_all(struct commit *c, const struct batch *batches, size_t n)
 /* --- what memory keeps after it --- */
 
 static void
-settle_lanes(struct historian *h, bool stored)
+settle_lanes(struct lite *h, bool stored)
 {
     struct hist_lane *lane, *next;
 
@@ -551,7 +508,7 @@ settle_lanes(struct historian *h, bool stored)
 
 /* A series or a unit that was rolled back must be written again: forget it. */
 static void
-forget_new_series(struct historian *h)
+forget_new_series(struct lite *h)
 {
     struct hist_series *s, *next;
 
@@ -569,7 +526,7 @@ forget_new_series(struct historian *h)
 static void
 settle_series(struct commit *c, uint32_t first_new_sid, bool stored)
 {
-    struct historian *h = c->h;
+    struct lite *h = c->h;
 
     for (size_t i = 0; i < c->s->touched_count; i++)
         c->s->touched[i]->count = 0;
@@ -582,14 +539,14 @@ settle_series(struct commit *c, uint32_t first_new_sid, bool stored)
 }
 
 enum nx_err
-historian_commit(struct historian *h, const struct batch *batches, size_t n, struct historian_commit_result *result,
-                 struct nx_note *why)
+lite_commit(struct historian *base, const struct batch *batches, size_t n, struct historian_commit_result *result,
+            struct nx_note *why)
 {
+    struct lite *h = lite_of(base);
     struct commit c = {.h = h, .s = h->scratch, .result = result, .why = why, .now_us = h->wall_us()};
     uint32_t first_new_sid = h->next_sid;
     enum nx_err err;
 
-    *result = (struct historian_commit_result){0};
     err = write_all(&c, batches, n);
     if (err != NX_OK) {
         db_rollback(h->db);

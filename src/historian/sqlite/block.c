@@ -1,6 +1,6 @@
-#include "historian/block.h"
+#include "historian/sqlite/block.h"
 
-#include "historian/run.h"
+#include "historian/sqlite/run.h"
 
 #define VERSION 1
 

@@ -1,4 +1,4 @@
-#include "historian/run.h"
+#include "historian/sqlite/run.h"
 
 #include <assert.h>
 #include <math.h>

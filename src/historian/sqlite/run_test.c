@@ -1,7 +1,7 @@
 /* run_test.c -- runs, blocks and sequence sets: everything comes back, nothing is read past the end. */
-#include "historian/block.h"
-#include "historian/run.h"
-#include "historian/seqset.h"
+#include "historian/sqlite/block.h"
+#include "historian/sqlite/run.h"
+#include "historian/sqlite/seqset.h"
 
 #include "base/mem.h"
 #include "base/num.h"

@@ -6,7 +6,7 @@
  * blocks first and drop what they see twice, so they never miss a value and never show it double.
  *
  * Within a day the chunks of a series never overlap: late points are merged into the chunks that they fall in. */
-#include "historian/historian_priv.h"
+#include "historian/sqlite/lite.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "historian/block.h"
-#include "historian/run.h"
+#include "historian/sqlite/block.h"
+#include "historian/sqlite/run.h"
 
 #define HOT_MAX_AGE_US   (900 * INT64_C(1000000))
 #define HOT_MIN_POINTS   20000u
@@ -42,7 +42,7 @@ struct ordered_run {
 };
 
 struct seal {
-    struct historian *h;
+    struct lite *h;
     struct nx_note *why;
     int64_t through;
     struct arena blobs; /* hot blocks; texts of points lie in them */
@@ -440,7 +440,7 @@ drop_blocks(struct seal *s)
 }
 
 static enum nx_err
-count_rest(struct historian *h, struct nx_note *why)
+count_rest(struct lite *h, struct nx_note *why)
 {
     struct db_stmt *st;
     bool has_row = false;
@@ -473,7 +473,7 @@ seal_fini(struct seal *s)
 }
 
 static enum nx_err
-seal_once(struct historian *h, struct nx_note *why)
+seal_once(struct lite *h, struct nx_note *why)
 {
     struct seal s = {.h = h, .why = why, .data = wbuf_init(0)};
     enum nx_err err = fix_extent(&s);
@@ -491,8 +491,9 @@ seal_once(struct historian *h, struct nx_note *why)
 }
 
 enum nx_err
-historian_seal(struct historian *h, struct nx_note *why)
+lite_seal(struct historian *base, struct nx_note *why)
 {
+    struct lite *h = lite_of(base);
     enum nx_err err = NX_OK;
 
     while (err == NX_OK && h->hot_points > 0)
@@ -503,7 +504,7 @@ historian_seal(struct historian *h, struct nx_note *why)
 /* --- upkeep --- */
 
 static void
-remove_day(const struct historian *h, int day)
+remove_day(const struct lite *h, int day)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     time_t t = (time_t)day * 86400;
@@ -519,7 +520,7 @@ remove_day(const struct historian *h, int day)
 }
 
 static enum nx_err
-expire(struct historian *h, int64_t now_us, struct nx_note *why)
+expire(struct lite *h, int64_t now_us, struct nx_note *why)
 {
     struct arena a = {0};
     int *days, oldest = day_of(now_us - h->retention_days * DAY_US);
@@ -534,7 +535,7 @@ expire(struct historian *h, int64_t now_us, struct nx_note *why)
 }
 
 static bool
-is_due(const struct historian *h, int64_t now_us)
+is_due(const struct lite *h, int64_t now_us)
 {
     uint64_t enough = (uint64_t)HASH_COUNT(h->series) * POINTS_PER_CHUNK;
 
@@ -547,8 +548,9 @@ is_due(const struct historian *h, int64_t now_us)
 }
 
 enum nx_err
-historian_maintain(struct historian *h, struct nx_note *why)
+lite_maintain(struct historian *base, struct nx_note *why)
 {
+    struct lite *h = lite_of(base);
     int64_t now_us = h->wall_us();
     enum nx_err err = is_due(h, now_us) ? seal_once(h, why) : NX_OK;
 

@@ -1,4 +1,4 @@
-#include "historian/seqset.h"
+#include "historian/sqlite/seqset.h"
 
 #include <stdlib.h>
 
