@@ -1,8 +1,10 @@
 """History as files: every format of /history:query against what was stored, with the readers of others where there are
 any (DuckDB, pyarrow), and what happens when a client is slow, goes away, or the store is damaged."""
 import json
+import os
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
 
@@ -286,7 +288,6 @@ def damage(store, day: str) -> None:
 
 def test_a_damaged_store_never_looks_like_a_complete_answer(core, build_dir):
     topics = fill(build_dir, core.history, "numbers", 1, 100_000, seal=True)
-    wait_until(lambda: (core.history / "hist-20260102.db").exists(), what="the second day")
     damage(core.history, "20260102")
     for form in FORMATS[1:]:
         stream = Stream(core, tags=topics[0], format=form, fn="raw")
@@ -303,3 +304,43 @@ def test_a_damaged_store_never_looks_like_a_complete_answer(core, build_dir):
     assert problem["code"] == "history_unreadable" and "damaged" in problem["detail"]
     # The day before is whole.
     assert len(read_csv(ask(core, "csv", topics, fn="raw", to="2026-01-02T00:00:00Z").content)) > 86_000
+
+
+# --- nexus history export
+
+class Cli:
+    def __init__(self, platform, directory):
+        self.nexus, self.directory = platform.nexus, directory
+        self.env = {**os.environ, "NEXUS_URL": platform.api.base, "HOME": str(directory),
+                    "NEXUS_TOKEN": platform.api.session.headers["Authorization"].split()[1]}
+
+    def __call__(self, *arguments, code=0) -> bytes:
+        done = subprocess.run([self.nexus, "history", "export", *arguments], capture_output=True, timeout=60, env=self.env,
+                              cwd=self.directory)
+        assert done.returncode == code, f"{arguments}: {done.returncode} {done.stderr.decode()}"
+        self.error = done.stderr.decode()
+        return done.stdout
+
+
+def test_export_command(core, build_dir, tmp_path):
+    topics = fill(build_dir, core.history, "mixed", 2, 2_000)
+    export, wanted = Cli(core, tmp_path), expected("mixed", topics, 2_000)
+    since = ["--from", "2026-01-01"]
+    assert read_csv(export(*topics, *since)) == wanted
+    for form, suffix in [("parquet", "parquet"), ("ndjson", "ndjson"), ("binary", "nxcols")]:
+        export(*topics, *since, "--file", f"out.{suffix}")
+        assert read(form, (tmp_path / f"out.{suffix}").read_bytes(), tmp_path) == wanted
+    assert len(read_csv(export(topics[0], *since, "--to", "2026-01-02", "--fn", "avg", "--max-points", "24"))) == 1
+    assert read_csv(export(topics[0])) == []  # nothing in the last 24 hours
+    assert not list(tmp_path.glob("*.part"))
+    export(*topics, *since, "--format", "xlsx", code=1)
+    assert "format is json, csv" in export.error
+
+
+def test_export_command_leaves_no_half_file(core, build_dir, tmp_path):
+    topics = fill(build_dir, core.history, "numbers", 1, 100_000, seal=True)
+    damage(core.history, "20260102")
+    export = Cli(core, tmp_path)
+    export(*topics, "--from", "2026-01-01", "--file", "out.csv", code=6)
+    assert "not complete" in export.error
+    assert not list(tmp_path.glob("out.csv*"))
