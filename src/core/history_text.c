@@ -117,11 +117,17 @@ put_time(struct text_answer *x, int64_t time_us)
 
 /* --- CSV --- */
 
+static bool
+is_risky(struct slice s)
+{
+    return s.len > 0 && s.p[0] != '\0' && strchr("=+-@\t\r\n'", s.p[0]);
+}
+
 static void
 put_text_cell(struct wbuf *w, struct slice s)
 {
     wbuf_char(w, '"');
-    if (s.len > 0 && memchr("=+-@\t\r\n'", s.p[0], 8))
+    if (is_risky(s))
         wbuf_char(w, '\'');
     while (s.len > 0) {
         const uint8_t *quote = memchr(s.p, '"', s.len);

@@ -9,6 +9,7 @@ import threading
 import time
 
 import duckdb
+import paho.mqtt.publish
 import pyarrow.parquet
 import pytest
 import requests
@@ -73,6 +74,25 @@ def test_max_points(core, build_dir, tmp_path):
                         r[1] < FROM_US + 7 * 1_000_003], form
     meta = [json.loads(b) for kind, b in binary_blocks(ask(core, "binary", topics, fn="raw", max_points=7).content) if kind == 3]
     assert [m["truncated"] for m in meta] == [True, True] and [m["raw_count"] for m in meta] == [7, 7]
+
+
+def test_what_was_published_is_exported(platform, tmp_path):
+    """The whole way: broker, ingestion, historian, API."""
+    sent = [(1.5, "good"), (True, "good"), (2**63 - 1, "good"), ("läuft", "uncertain"), (None, "bad"), ("", "good")]
+    platform.write_devices([])
+    platform.start("ingest", "core")
+    platform.log_in()
+    start = (int(time.time()) - 60) * 1000
+    for i, (value, quality) in enumerate(sent):
+        message = json.dumps({"value": value, "quality": quality, "unit": "bar", "timestamp": start + i})
+        paho.mqtt.publish.single("uns/line/state", message, qos=1, port=platform.broker.port)
+    wanted = [("uns/line/state", (start + i) * 1000, mark(value), {"good": 192, "uncertain": 64, "bad": 0}[quality], "bar")
+              for i, (value, quality) in enumerate(sent)]
+    # "now" is excluded when to is absent, and the test's clock is the core's.
+    get = lambda form: read(form, ask(platform, form, ["uns/line/state"], fn="raw", **{"from": start, "to": None}).content, tmp_path)  # noqa: E731
+    wait_until(lambda: len(get("json")) == len(sent), what="all values stored")
+    for form in FORMATS:
+        assert get(form) == wanted, form
 
 
 # --- single formats
