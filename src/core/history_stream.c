@@ -8,12 +8,14 @@
 
 #include "base/timefmt.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define PIECE_BYTES (64u << 10) /* what is handed to the connection at once */
 #define KEEP_BYTES  (16u << 20)
 #define READ_MS     2000u
+#define MANY_ROWS   20000u
 
 struct run {
     struct http_req *req;
@@ -25,6 +27,7 @@ struct run {
     struct wbuf out;
     size_t sent; /* bytes of out that are on their way */
     bool is_begun, is_gone;
+    uint64_t row_count;
 
     struct history_topic topic;
     struct history_summary summary; /* of the query under way */
@@ -158,6 +161,7 @@ take_row(void *arg, const struct history_row *row)
         return false;
     }
     r->last_us = row->time_us;
+    r->row_count++;
     if (r->left != HISTORY_NO_LIMIT)
         r->left -= r->left > 0;
     return waiting(r) < PIECE_BYTES || send_some(r);
@@ -293,5 +297,7 @@ history_answer(struct http_req *req, struct core *core, struct historian *h, con
     is_good = run_topics(&r);
     r.format->close(r.state);
     wbuf_free(&r.out);
+    if (r.row_count > MANY_ROWS) /* else each thread of the pool keeps megabytes for its next one */
+        (void)malloc_trim(0);
     return is_good;
 }

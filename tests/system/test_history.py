@@ -270,6 +270,16 @@ def test_memory_does_not_grow_with_the_answer(fast_core, build_dir, form):
     assert highest.stop() < before + 12, f"{before:.0f} MB before, {highest.mb:.0f} MB for {size >> 20} MB"
 
 
+def test_memory_is_given_back(fast_core, build_dir):
+    """Each thread of the pool would keep what its last answer took."""
+    topics = fill(build_dir, fast_core.history, "noise", 1, 140_000)
+    ask(fast_core, "parquet", topics, fn="raw")
+    before = fast_core.roles["core"].rss_mb()
+    for _ in range(24):
+        ask(fast_core, "parquet", topics, fn="raw")
+    assert fast_core.roles["core"].rss_mb() < before + 25
+
+
 def test_a_slow_client_gets_everything_and_holds_nothing(fast_core, build_dir):
     count = 600_000
     topics = fill(build_dir, fast_core.history, "numbers", 1, count, step_us=1_000_000)
