@@ -13,7 +13,7 @@
 static void
 item_free(struct ingest *g, struct item *it)
 {
-    if (it->is_known)
+    if (it->is_known && g->known)
         HASH_DEL(g->known, it);
     g->held_bytes -= it->len;
     g->held_points -= it->points;
