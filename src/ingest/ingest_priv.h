@@ -87,13 +87,12 @@ struct writer {
     uint64_t backoff_ms;         /* 0: its last job was stored */
 };
 
-/* Seals, makes partitions, deletes what is too old: on a thread of its own, or after the commits of the only writer. */
+/* Seals, makes partitions, deletes what is too old: on a thread of its own, beside the writers. */
 struct keeper {
-    struct loop_worker *thread; /* NULL: the writer does it */
+    struct loop_worker *thread;
     struct historian *historian;
     struct loop_timer timer;
     bool is_running;
-    uint64_t again_at_ns;       /* the writer's: not before, after a failure */
     struct nx_note now, result; /* under way; err is not 0: the last one failed, nothing is lost */
 };
 

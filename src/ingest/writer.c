@@ -7,8 +7,6 @@
 #include "base/mem.h"
 #include "ingest/ingest_priv.h"
 
-#define UPKEEP_RETRY_NS UINT64_C(10000000000)
-
 static uint64_t
 monotonic_ns(void)
 {
@@ -222,19 +220,6 @@ should_reopen(enum nx_err err)
     return err != NX_OK && err != NX_E_BUSY && err != NX_E_DISK_FULL;
 }
 
-/* After a failure it waits: commits go on meanwhile. */
-static void
-keep_up(struct writer *w, uint64_t now_ns)
-{
-    struct keeper *k = &w->owner->keeper;
-
-    if (k->thread || now_ns < k->again_at_ns)
-        return;
-    k->now = (struct nx_note){0};
-    k->now.err = historian_maintain(w->historian, &k->now);
-    k->again_at_ns = k->now.err == NX_OK ? 0 : monotonic_ns() + UPKEEP_RETRY_NS;
-}
-
 void
 writer_run(void *arg)
 {
@@ -251,8 +236,6 @@ writer_run(void *arg)
     job->work_ns = monotonic_ns() - start;
     if (should_reopen(job->err))
         historian_close(&w->historian);
-    if (job->err == NX_OK)
-        keep_up(w, start);
 }
 
 void

@@ -95,16 +95,6 @@ count_result(struct ingest *g, const struct job *job)
                  KV_UINT("points", r->quarantined_points));
 }
 
-static void
-on_kept_up(struct ingest *g)
-{
-    struct keeper *k = &g->keeper;
-
-    if (k->now.err != NX_OK)
-        log_warn(&g->log, "historian cannot seal or delete old values; trying again", KV_NOTE(&k->now));
-    k->result = k->now;
-}
-
 /* One is through: whatever kept the others from it is over, too. */
 static void
 end_backoff(struct ingest *g)
@@ -129,8 +119,6 @@ static void
 on_stored(struct ingest *g, struct writer *w, struct job *job)
 {
     end_backoff(g);
-    if (!g->keeper.thread)
-        on_kept_up(g);
     g->cap_points = writers_next_cap(g->cap_points, job->points, job->work_ns, (uint64_t)g->conf.ingestion.batch_size);
     count_result(g, job);
     settle_items(g, job);
@@ -312,7 +300,9 @@ on_keeper_done(void *arg)
     struct keeper *k = &g->keeper;
 
     k->is_running = false;
-    on_kept_up(g);
+    k->result = k->now;
+    if (k->now.err != NX_OK)
+        log_warn(&g->log, "historian cannot seal or delete old values; trying again", KV_NOTE(&k->now));
     if (g->is_stopping)
         ingest_check_stopped(g);
     else
@@ -331,13 +321,6 @@ keep_due(struct loop_timer *t, void *arg)
     }
     g->keeper.is_running = true;
     loop_worker_run(g->keeper.thread, keeper_run, on_keeper_done, g);
-}
-
-/* The switch: a store with a single writer is kept by it, unless its keeper role works beside that. */
-static bool
-is_kept_beside(const struct ingest *g)
-{
-    return historian_max_writers(g->conf.historian.url) != 1;
 }
 
 /* --- life --- */
@@ -377,12 +360,10 @@ writers_open(struct ingest *g, struct nx_note *why)
         if (!g->writers[i].thread)
             return nx_fail(why, NX_E_FULL, "the system has no thread left for writer %u", i + 1);
     }
-    if (is_kept_beside(g)) {
-        g->keeper.thread = loop_worker_new(g->loop);
-        if (!g->keeper.thread)
-            return nx_fail(why, NX_E_FULL, "the system has no thread left for the historian's upkeep");
-        loop_timer_start(g->loop, &g->keeper.timer, KEEP_EVERY_MS, 0, keep_due, g);
-    }
+    g->keeper.thread = loop_worker_new(g->loop);
+    if (!g->keeper.thread)
+        return nx_fail(why, NX_E_FULL, "the system has no thread left for the historian's upkeep");
+    loop_timer_start(g->loop, &g->keeper.timer, KEEP_EVERY_MS, 0, keep_due, g);
     return open_first(g, why);
 }
 
