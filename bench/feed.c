@@ -56,9 +56,11 @@ fill_batch(struct feed *f)
 
         p.value = nx_value_double((double)(f->next_seq % 1000) + s * 0.25);
         (void)batch_writer_add(f->writer, s, &f->series[s], &p);
-        if (++f->next_series == f->series_count) { /* the next second of the plant */
+        if (++f->next_series == f->series_count) { /* the next cycle of the plant, as live as can be */
+            int64_t now_us = loop_wall_us(f->loop);
+
             f->next_series = 0;
-            f->tick_us += 1000000;
+            f->tick_us = now_us > f->tick_us ? now_us : f->tick_us + 1;
         }
     }
 }
@@ -282,7 +284,7 @@ main(int argc, char **argv)
     f.slots = f.window * 4 + 1;
     f.loop = loop_new();
     f.epoch = (uint64_t)loop_wall_us(f.loop);
-    f.tick_us = loop_wall_us(f.loop) - 3600000000; /* an hour of history, so that no time lies ahead */
+    f.tick_us = loop_wall_us(f.loop);
     f.flights = mem_calloc(f.slots, sizeof *f.flights);
     f.latencies_us = mem_calloc(MAX_LATENCIES, sizeof *f.latencies_us);
     f.record = wbuf_init(0);

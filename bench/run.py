@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from support.broker import Listener, Mosquitto  # noqa: E402
 from support.platform import Platform  # noqa: E402
+from support.postgres import Postgres  # noqa: E402
 from support.process import Processes, free_port, wait_until  # noqa: E402
 
 QUICK = "--quick" in sys.argv
@@ -216,11 +217,29 @@ def feed(b: Bench, seconds: float, *more) -> dict:
 
 
 def p7() -> None:
-    """Batches into the historian: as much as goes, and at 200,000 points/s."""
+    """Batches into the historian: as much as goes, and at 200,000 points/s; PostgreSQL held against raw COPY into its table."""
     for name, more in (("as much as goes", ()), ("at 200,000 points/s", ("--rate", 200000))):
         with Bench() as b:
             b.platform.start("ingest")
             emit({**feed(b, 2 if QUICK else 30, *more), "case": f"P7 batches into SQLite, {name}"})
+    seconds, connections = 2 if QUICK else 30, 2
+    with Bench() as b:
+        postgres = Postgres(b.processes, b.directory).start()
+        raw = lambda: json.loads(subprocess.run(  # noqa: E731
+            [BUILD / "bench" / "copy", "--url", postgres.url, "--seconds", str(seconds), "--connections", str(connections)],
+            stdout=subprocess.PIPE, text=True, check=True).stdout)
+        b.platform.extra["ingest"] = [f"historian.url={postgres.url}", f"ingestion.writer_count={connections}"]
+        b.platform.start("ingest")
+        copies = [raw()]
+        lines = [feed(b, seconds)]
+        copies.append(raw())
+        lines.append(feed(b, seconds, "--rate", 200000))
+        limit = sum(c["value"] for c in copies) / len(copies)
+        for copy in copies:
+            emit(copy)
+        for line, name in zip(lines, ("as much as goes", "at 200,000 points/s")):
+            emit({**line, "case": f"P7 batches into PostgreSQL, {connections} connections, {name}", "ratio_to": "raw COPY",
+                  "ratio": round(line["value"] / limit, 3)})
 
 
 def p8() -> None:
