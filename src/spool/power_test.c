@@ -70,7 +70,8 @@ on_life_drop(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err
     if (cause != NX_E_FULL && cause != NX_E_EXPIRED)
         fail_msg("%llu to %llu dropped: %s", (unsigned long long)from, (unsigned long long)to, nx_err_name(cause));
     for (uint64_t seq = from; seq <= to; seq++) {
-        life.fates[seq].gone = fake_disk_op_count(life.disk);
+        if (life.fates[seq].gone == NEVER) /* else it was freed, and kill -9 has brought it back */
+            life.fates[seq].gone = fake_disk_op_count(life.disk);
         seen.dropped++;
     }
 }

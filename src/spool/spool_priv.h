@@ -55,7 +55,8 @@ struct spool {
     int hint_fd;
     bool is_hint_stale;
     struct loop_timer timer, hint_timer;
-    uint64_t mark_seq; /* next_seq at the last tick: records below have waited for one */
+    uint64_t mark_seq,
+        due_seq; /* next_seq at the last tick and at the one before it: records below due_seq have waited */
     struct sync_job *job;
 
     uint64_t oldest_seq; /* the oldest waiting record when it was last looked for, and its time; 0: not known */

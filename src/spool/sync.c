@@ -77,7 +77,7 @@ done(void *arg)
 static bool
 is_due(const struct spool *sp, const struct segment *sg)
 {
-    uint64_t end = sg->next_seq < sp->mark_seq ? sg->next_seq : sp->mark_seq;
+    uint64_t end = sg->next_seq < sp->due_seq ? sg->next_seq : sp->due_seq;
 
     return !sg->has_sync_failed && sg->waiting && ranges_next_absent(&sp->freed, sg->synced_seq) < end;
 }
@@ -118,8 +118,9 @@ on_tick(struct loop_timer *t, void *arg)
     struct spool *sp = arg;
 
     (void)t;
-    sync_next(sp);
+    sp->due_seq = sp->mark_seq;
     sp->mark_seq = sp->next_seq;
+    sync_next(sp);
 }
 
 void
@@ -127,7 +128,7 @@ sync_start(struct spool *sp)
 {
     uint64_t tick_ms = sp->conf.commit_window_ms > 1 ? sp->conf.commit_window_ms / 2 : 1;
 
-    sp->mark_seq = sp->next_seq;
+    sp->mark_seq = sp->due_seq = sp->next_seq;
     if (!sp->conf.is_strict)
         loop_timer_start(sp->loop, &sp->timer, tick_ms, tick_ms, on_tick, sp);
     sync_next(sp); /* what a killed process has left has waited long enough */
