@@ -9,6 +9,7 @@
 #define RTO_MAX_MS 5000u /* also how long the historian may be back before it is noticed */
 #define LAG_MAX    4u    /* windows that live records may be behind */
 #define TICK_MS    50u
+#define PACE_MS    1000u /* between two looks at how the backlog shrinks; four of them weigh as much as all before */
 #define STALL_MS   5000u /* without an acknowledgement while something is on the way */
 
 struct flight {
@@ -34,6 +35,8 @@ struct link {
     uint64_t first_unacked_ms; /* since when somebody owes us an acknowledgement; 0: nobody */
     bool is_online;
     double srtt_ms, rttvar_ms;
+    uint64_t paced_ms, paced_records; /* the last look, and what waited then */
+    double pace;                      /* records a second */
     struct link_stats stats;
     struct loop_timer timer;
     struct log_ctx log;
@@ -259,6 +262,20 @@ pump(struct link *l)
 /* --- time --- */
 
 static void
+look_at_pace(struct link *l, uint64_t now)
+{
+    uint64_t passed = now - l->paced_ms;
+
+    if (passed < PACE_MS)
+        return;
+    uint64_t waiting = spool_waiting(l->sp);
+    double rate = ((double)l->paced_records - (double)waiting) * 1000 / (double)passed;
+    l->pace += (rate - l->pace) / 4;
+    l->paced_ms = now;
+    l->paced_records = waiting;
+}
+
+static void
 on_tick(struct loop_timer *t, void *arg)
 {
     struct link *l = arg;
@@ -266,6 +283,7 @@ on_tick(struct loop_timer *t, void *arg)
     bool is_due = false;
 
     (void)t;
+    look_at_pace(l, now);
     if (!l->is_online)
         return;
     for (unsigned i = 0; i < l->conf.window; i++) {
@@ -305,6 +323,8 @@ link_new(struct loop *loop, const struct link_conf *conf, struct spool *sp, cons
         l->flights[i].link = l;
     l->log = (struct log_ctx){.module = "link", .kind = "topic", .id = l->topic};
     l->backlog_next = spool_stats_of(sp).first_seq;
+    l->paced_ms = loop_now_ms(loop);
+    l->paced_records = spool_waiting(sp);
     l->live_start = l->live_next = spool_next_seq(sp);
     loop_timer_start(loop, &l->timer, TICK_MS, TICK_MS, on_tick, l);
     return l;
@@ -403,6 +423,14 @@ link_ack(struct link *l, const struct batch_ack *ack)
     pump(l);
 }
 
+double
+link_drain_s(uint64_t waiting, double per_s)
+{
+    if (waiting == 0)
+        return 0;
+    return per_s > 0.01 ? (double)waiting / per_s : -1;
+}
+
 struct link_stats
 link_stats_of(const struct link *l)
 {
@@ -410,6 +438,8 @@ link_stats_of(const struct link *l)
 
     s.in_flight = l->in_flight;
     s.rtt_ms = l->srtt_ms;
+    s.drain_per_s = l->pace;
+    s.drain_s = link_drain_s(spool_waiting(l->sp), l->pace);
     s.backlog = l->live_start > l->backlog_next ? l->live_start - l->backlog_next : 0;
     return s;
 }

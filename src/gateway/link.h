@@ -33,6 +33,8 @@ struct link_stats {
     double rtt_ms;       /* smoothed: publish to commit */
     int64_t last_ack_us; /* 0: never */
     bool is_stalled;     /* batches are on the way but nobody acknowledges */
+    double drain_per_s;  /* how fast the waiting records become fewer, over some seconds; negative: more */
+    double drain_s;      /* until none waits at this rate; 0: none does, -1: they do not become fewer */
 };
 
 struct link *link_new(struct loop *loop, const struct link_conf *conf, struct spool *sp, const struct outlet *out);
@@ -49,5 +51,7 @@ void link_ready(struct link *l);
 void link_ack(struct link *l, const struct batch_ack *ack);
 
 struct link_stats link_stats_of(const struct link *l);
+/* drain_s of so many waiting records. */
+double link_drain_s(uint64_t waiting, double per_s);
 
 #endif
