@@ -126,7 +126,12 @@ keep_row(void *arg, const struct history_row *row)
 static struct history_summary
 query(struct historian *h, enum history_fn fn, int64_t from, int64_t to, uint32_t max, struct rows *rows)
 {
-    struct history_query q = {.topic = "uns/a", .from_us = from, .to_us = to, .fn = fn, .max_points = max};
+    struct history_query q = {.topic = "uns/a",
+                              .from_us = from,
+                              .to_us = to,
+                              .fn = fn,
+                              .max_points = max,
+                              .resolution = HISTORY_RESOLUTION_RAW};
     struct history_summary summary;
     struct arena a = {0};
     struct nx_note why;

@@ -281,7 +281,7 @@ foreign_flush(struct ingest *g)
     acknowledge(g, f->token_count); /* the rest came again and is in the spool */
     come_back(g);
     loop_timer_stop(&f->timer);
-    batches_pump(g, false);
+    writers_pump(g);
 }
 
 /* --- one message --- */
@@ -481,23 +481,31 @@ foreign_on_message(void *arg, const struct mqtt_message *msg)
 
 /* --- out of the spool --- */
 
+bool
+foreign_is_waiting(const struct ingest *g)
+{
+    return g->foreign.spool && g->foreign.read_next < spool_next_seq(g->foreign.spool);
+}
+
 void
-foreign_fill(struct ingest *g, struct job *job)
+foreign_fill(struct ingest *g, struct job *job, uint64_t max_points)
 {
     struct foreign *f = &g->foreign;
+    struct batch_header hdr;
     struct spool_record rec;
     struct nx_note why;
 
-    while (f->spool && job->bytes < (size_t)g->conf.ingestion.batch_size * POINT_BYTES_BATCH) {
+    while (f->spool && job->points < max_points) {
         struct item it = {0};
 
         if (spool_read(f->spool, f->read_next, &rec, &why) != NX_OK)
             return;
+        (void)!batch_peek(rec.body, &hdr, &it.points, NULL);
         it.data = mem_alloc(rec.body.len);
         it.len = rec.body.len;
         memcpy(it.data, rec.body.p, rec.body.len);
         it.spool_seq = rec.seq;
-        item_add(job, &it);
+        item_add(g, job, &it);
         f->read_next = rec.seq + 1;
     }
 }

@@ -2,7 +2,8 @@
 #include "base/num.h"
 #include "ingest/ingest_priv.h"
 
-static const double batch_buckets[] = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5};
+static const double batch_buckets[] = {0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04,
+                                       0.05,  0.07,  0.1,   0.2,  0.5,   1,    2,    5};
 
 static const struct metric_desc
     points_desc = {"data_ingestion_points_total", METRIC_COUNTER, "Points stored by the historian.", {NULL}, NULL, 0},
@@ -43,8 +44,27 @@ static const struct metric_desc
                  {NULL},
                  NULL,
                  0},
-    quarantined_desc = {
-        "nexus_ingest_quarantined_points_total", METRIC_COUNTER, "Points put aside for their time.", {NULL}, NULL, 0};
+    quarantined_desc =
+        {"nexus_ingest_quarantined_points_total", METRIC_COUNTER, "Points put aside for their time.", {NULL}, NULL, 0},
+    repeated_desc = {"nexus_ingest_repeated_batches_total",
+                     METRIC_COUNTER,
+                     "Batches that came again while the first copy was on its way.",
+                     {NULL},
+                     NULL,
+                     0},
+    refused_desc = {"nexus_ingest_refused_batches_total",
+                    METRIC_COUNTER,
+                    "Batches whose values the database refuses: put aside, declared as a gap.",
+                    {NULL},
+                    NULL,
+                    0},
+    retries_desc = {"nexus_ingest_commit_retries_total",
+                    METRIC_COUNTER,
+                    "Transactions that failed and were tried again.",
+                    {NULL},
+                    NULL,
+                    0},
+    busy_desc = {"nexus_ingest_writers_busy", METRIC_GAUGE, "Writers with a transaction under way.", {NULL}, NULL, 0};
 
 static const char *const error_types[] = {"parse", "write", "connection", "buffer", "spool"};
 static const char *const skip_reasons[] = {"seq", "retained", "system", "redelivered"};
@@ -69,8 +89,8 @@ is_ready(void *arg, struct nx_note *reason)
 {
     struct ingest *g = arg;
 
-    if (g->storage.err != NX_OK)
-        *reason = g->storage;
+    if (writers_trouble(g)->err != NX_OK)
+        *reason = *writers_trouble(g);
     else if (mqtt_state_of(g->batches) != MQTT_ONLINE)
         (void)nx_fail(reason, NX_E_OFFLINE, "not connected to the broker %s: %s", g->conf.mqtt.broker_url,
                       g->batches_why.text);
@@ -113,14 +133,15 @@ status(void *arg)
 {
     struct ingest *g = arg;
 
-    return json_pack("{s:{s:s, s:o, s:o}, s:{s:s, s:o}, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}}", "broker",
-                     "url", g->conf.mqtt.broker_url, "batches", connection(g->batches, &g->batches_why), "tags",
-                     connection(g->tags, &g->tags_why), "historian", "url", g->conf.historian.url, "trouble",
-                     trouble(&g->storage), "foreign", spool_status(&g->foreign), "totals", "batches",
-                     (json_int_t)g->batches_total, "points", (json_int_t)g->points_total, "duplicate_batches",
-                     (json_int_t)g->duplicate_batches, "duplicate_points", (json_int_t)g->duplicate_points,
-                     "quarantined_points", (json_int_t)g->quarantined, "shed_batches", (json_int_t)g->shed, "acks_sent",
-                     (json_int_t)g->acks_sent, "buffer_usage", metric_value(g->m_usage));
+    return json_pack("{s:{s:s, s:o, s:o}, s:{s:s, s:o, s:o}, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}}",
+                     "broker", "url", g->conf.mqtt.broker_url, "batches", connection(g->batches, &g->batches_why),
+                     "tags", connection(g->tags, &g->tags_why), "historian", "url", g->conf.historian.url, "trouble",
+                     trouble(writers_trouble(g)), "writers", writers_status(g), "foreign", spool_status(&g->foreign),
+                     "totals", "batches", (json_int_t)g->batches_total, "points", (json_int_t)g->points_total,
+                     "duplicate_batches", (json_int_t)g->duplicate_batches, "duplicate_points",
+                     (json_int_t)g->duplicate_points, "quarantined_points", (json_int_t)g->quarantined, "shed_batches",
+                     (json_int_t)g->shed, "acks_sent", (json_int_t)g->acks_sent, "buffer_usage",
+                     metric_value(g->m_usage));
 }
 
 /* What was not understood, or could not be done. */
@@ -172,6 +193,10 @@ status_init(struct ingest *g)
     g->m_duplicates = metrics_get(m, &duplicates_desc, NULL);
     g->m_shed = metrics_get(m, &shed_desc, NULL);
     g->m_quarantined = metrics_get(m, &quarantined_desc, NULL);
+    g->m_repeated = metrics_get(m, &repeated_desc, NULL);
+    g->m_refused = metrics_get(m, &refused_desc, NULL);
+    g->m_retries = metrics_get(m, &retries_desc, NULL);
+    g->m_busy = metrics_get(m, &busy_desc, NULL);
     for (unsigned i = 0; i < ERROR_COUNT; i++)
         g->m_errors[i] = metrics_get(m, &errors_desc, &error_types[i]);
     for (unsigned i = 0; i < SKIP_COUNT; i++)

@@ -74,6 +74,18 @@ class Platform:
         assert process.is_running(), f"{role} ended at once:\n{process.text()}"
         return process
 
+    def start_ingest(self, name: str, *sets: str) -> Process:
+        """One more instance of ingestion, with a spool and a name of its own; .port is its admin port."""
+        port = free_port()
+        own = [f"http.port={port}", f"mqtt.client_id=nexus-{name}", f"buffer.disk_path={self.directory}/spool-{name}", *sets]
+        process = self.processes.start(name, self.nexus, "ingest", *self.sets("ingest"),
+                                       *[part for text in own for part in ("--set", text)])
+        process.port = port
+        self.roles[name] = process
+        wait_until(lambda: port_is_open(port) or not process.is_running(), what=f"{name} listening")
+        assert process.is_running(), f"{name} ended at once:\n{process.text()}"
+        return process
+
     def start(self, *roles: str) -> "Platform":
         self.broker.start()
         for role in roles or ("gateway", "ingest", "core"):
