@@ -85,7 +85,8 @@ def test_no_memory_left(rig, rng, rounds):
         platform.write_devices(rig.devices + more)
         gateway.popen.send_signal(1)
         wait_until(lambda: not gateway.is_running(), 30, "the end of the process")
-        assert "memory" in gateway.text().lower(), gateway.text()[-2000:]
+        said = gateway.text().lower()  # sanitizers have words of their own
+        assert "out of memory" in said or "failed to mmap" in said or "failed to allocate" in said, said[-2000:]
         rig.processes.all.remove(gateway)  # what it says at its end is no mistake
         platform.write_devices(rig.devices)
         platform.start_role("gateway")
@@ -104,7 +105,7 @@ def test_urgent_values_do_not_wait_behind_the_others(rig, rng, rounds):
     """After an outage the newest and the oldest urgent values are stored while telemetry still waits."""
     plant = Plant(rig, devices=8)
     rig.devices[0]["tags"][0]["priority"] = "safety"
-    rig.platform.extra["gateway"].append("buffer.window=4")
+    rig.platform.extra["gateway"].append("buffer.window=64")
     plant.start()
     assert set(plant.status()["lanes"]) == {"bulk", "urgent"}
     assert plant.platform.metrics("gateway")['nexus_gateway_spool_records{lane="urgent"}'] >= 0
