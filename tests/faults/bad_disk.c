@@ -1,5 +1,5 @@
-/* bad_disk.c -- LD_PRELOAD: a disk that fails. Writing, reserving and syncing of files below NEXUS_TEST_DISK fail with the
- * errno (int32_t) in the file NEXUS_TEST_DISK_ERRNO, which may change at any time; 0: all is well. */
+/* bad_disk.c -- LD_PRELOAD: a disk that fails. Writing, reserving and syncing of files below NEXUS_TEST_DISK fail with
+ * the errno (int32_t) in the file NEXUS_TEST_DISK_ERRNO, which may change at any time; 0: all is well. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
