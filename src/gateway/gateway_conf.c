@@ -112,7 +112,7 @@ const struct conf_row gateway_conf_rows[] = {
          "First wait for the historian's acknowledgement before a batch is sent again."),
     TIME("buffer.flush_interval", "2ms", 1, 1000, buffer.flush_interval_ms,
          "Time between two batches on the average; a short burst of changes leaves at once."),
-    INT("buffer.window", "64", 1, 4096, buffer.window, "Batches on the way to the historian."),
+    INT("buffer.window", "512", 1, 4096, buffer.window, "Batches on the way to the historian."),
     INT("buffer.backlog_share", "50", 1, 90, buffer.backlog_share, "Percent of the window for old batches."),
     CHOICE("buffer.ack", "historian", "historian|broker", buffer.ack,
            "Who frees the spool: the historian (nothing is lost), or the broker (no NEXUS ingestion downstream)."),

@@ -3,7 +3,9 @@
  *
  * A gap record says which numbers and how many points are gone, and why. It is a record of the spool, so the spool may
  * have to drop it, too, when it stays full: what it said then goes into the gap record of that drop, so that nothing
- * that is gone is ever undeclared, also over restarts. Neighbouring drops of one cause are one gap record.
+ * that is gone is ever undeclared, also over restarts. Neighbouring drops of one cause are one gap record. What a gap
+ * record says is lost is an upper bound in one case: a batch that the disk did not take leaves as tag messages without
+ * a number all the same, and ingestion stores those that reach it.
  *
  * Bounds: one batch; 16 gaps that are not written yet (further ones are added to the last), 4,096 that wait in the
  * spool (further ones are as safe as any record). One loop thread. */

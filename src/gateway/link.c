@@ -7,8 +7,9 @@
 
 #define RTO_LEAST_MS  1000u
 #define RTO_MIN_MS    250u
-#define RTO_MAX_MS    5000u /* also how long the historian may be back before it is noticed */
-#define LAG_MAX       4u    /* windows that live records may be behind */
+#define RTO_MAX_MS    5000u       /* also how long the historian may be back before it is noticed */
+#define LAG_MAX       256u        /* records that live ones may be behind */
+#define BYTES_MAX     (32u << 20) /* on the way; one record may always be */
 #define TICK_MS       50u
 #define BACKLOG_START 4u
 #define DELAY_MS      300u  /* that the backlog may add to the shortest round trip */
@@ -19,7 +20,7 @@ struct flight {
     struct link *link;
     uint64_t seq; /* 0: free place */
     uint64_t sent_ms;
-    uint32_t rto_ms;
+    uint32_t rto_ms, bytes;
     unsigned attempts;
     bool is_backlog, must_resend, is_refused;
 };
@@ -32,6 +33,7 @@ struct link {
     struct link_conf conf;
     struct flight *flights; /* [conf.window] */
     unsigned in_flight, backlog_in_flight;
+    uint64_t bytes_in_flight;
     uint64_t live_start; /* records before it are backlog */
     uint64_t live_next, backlog_next;
     bool has_oversized;        /* records that this broker does not take were passed over */
@@ -40,7 +42,7 @@ struct link {
     double srtt_ms, rttvar_ms;
     double min_rtt_ms;     /* of this connection; 0: not measured */
     double backlog_window; /* backlog batches that may be on the way */
-    bool is_starting;
+    bool is_backlog_window_full;
     uint64_t shrunk_ms;               /* when that became less */
     uint64_t paced_ms, paced_records; /* the last look, and what waited then */
     double pace;                      /* records a second */
@@ -87,14 +89,13 @@ shrink(struct link *l, double least)
 {
     l->backlog_window = l->backlog_window * 3 / 4 > least ? l->backlog_window * 3 / 4 : least;
     l->shrunk_ms = loop_now_ms(l->loop);
-    l->is_starting = false;
 }
 
-/* One more with each batch at first, later with each round trip. */
+/* One more with each batch while round trips are much shorter than they may be, then with each round trip. */
 static void
-grow(struct link *l)
+grow(struct link *l, double delay)
 {
-    l->backlog_window += l->is_starting ? 1 : 1 / l->backlog_window;
+    l->backlog_window += delay < DELAY_MS / 2.0 ? 1 : 1 / l->backlog_window;
     if (l->backlog_window > backlog_cap(l))
         l->backlog_window = backlog_cap(l);
 }
@@ -105,11 +106,12 @@ adapt(struct link *l, const struct flight *f, double rtt)
 {
     if (l->min_rtt_ms == 0 || rtt < l->min_rtt_ms)
         l->min_rtt_ms = rtt > 1 ? rtt : 1;
+    double delay = rtt - l->min_rtt_ms;
     if (!f->is_backlog)
         return;
-    if (rtt <= l->min_rtt_ms + DELAY_MS && l->backlog_in_flight + 1 >= (unsigned)l->backlog_window)
-        grow(l);
-    else if (rtt > l->min_rtt_ms + DELAY_MS && f->sent_ms >= l->shrunk_ms)
+    if (delay <= DELAY_MS && l->is_backlog_window_full)
+        grow(l, delay);
+    else if (delay > DELAY_MS && f->sent_ms >= l->shrunk_ms)
         shrink(l, 1);
 }
 
@@ -118,7 +120,6 @@ begin_backlog(struct link *l)
 {
     l->min_rtt_ms = 0;
     l->backlog_window = backlog_cap(l) < BACKLOG_START ? backlog_cap(l) : BACKLOG_START;
-    l->is_starting = true;
 }
 
 /* RFC 6298, 2; a batch that was sent twice tells nothing about the round trip (Karn). */
@@ -145,6 +146,7 @@ land(struct link *l, struct flight *f)
 {
     l->in_flight--;
     l->backlog_in_flight -= f->is_backlog;
+    l->bytes_in_flight -= f->bytes;
     *f = (struct flight){.link = l};
 }
 
@@ -198,6 +200,12 @@ pass_over(struct link *l, uint64_t seq, struct slice body)
     l->has_oversized = true;
 }
 
+static bool
+has_place(const struct link *l)
+{
+    return l->in_flight < l->conf.window && (l->bytes_in_flight < BYTES_MAX || l->in_flight == 0);
+}
+
 static enum nx_err
 take_off(struct link *l, uint64_t seq, struct slice body, bool is_backlog)
 {
@@ -212,10 +220,12 @@ take_off(struct link *l, uint64_t seq, struct slice body, bool is_backlog)
                          .seq = seq,
                          .sent_ms = loop_now_ms(l->loop),
                          .rto_ms = rto_now(l),
+                         .bytes = (uint32_t)body.len,
                          .attempts = 1,
                          .is_backlog = is_backlog};
     l->in_flight++;
     l->backlog_in_flight += is_backlog;
+    l->bytes_in_flight += body.len;
     l->stats.sent++;
     if (l->first_unacked_ms == 0)
         l->first_unacked_ms = f->sent_ms;
@@ -304,13 +314,14 @@ pump(struct link *l)
 {
     if (!l->is_online || !resend_due(l))
         return;
-    if (spool_next_seq(l->sp) - l->live_next > (uint64_t)LAG_MAX * l->conf.window)
+    if (spool_next_seq(l->sp) - l->live_next > LAG_MAX)
         put_behind(l);
-    while (l->in_flight < l->conf.window && send_next(l, &l->live_next, spool_next_seq(l->sp), false))
+    while (has_place(l) && send_next(l, &l->live_next, spool_next_seq(l->sp), false))
         ;
-    while (l->in_flight < l->conf.window && l->backlog_in_flight < (unsigned)l->backlog_window &&
+    while (has_place(l) && l->backlog_in_flight < (unsigned)l->backlog_window &&
            send_next(l, &l->backlog_next, l->live_start, true))
         ;
+    l->is_backlog_window_full = l->backlog_in_flight >= (unsigned)l->backlog_window;
 }
 
 /* --- time --- */
@@ -354,7 +365,7 @@ on_tick(struct loop_timer *t, void *arg)
                               ? "the broker acknowledges nothing; points wait in the spool"
                               : "no acknowledgement from the historian; points wait in the spool. Is nexus ingest "
                                 "running on this broker? Without it set buffer.ack to broker");
-    if (is_due || l->in_flight < l->conf.window)
+    if (is_due || has_place(l))
         pump(l);
 }
 
@@ -402,7 +413,7 @@ link_free(struct link **lp)
 void
 link_appended(struct link *l, uint64_t seq, struct slice body)
 {
-    if (!l->is_online || l->in_flight >= l->conf.window || l->live_next != seq) {
+    if (!l->is_online || !has_place(l) || l->live_next != seq) {
         pump(l);
         return;
     }

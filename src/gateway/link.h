@@ -1,12 +1,12 @@
 /* link.h -- the historian link: spool records go out as batch messages until the historian has committed them.
  *
- * A small transport protocol over any broker: at most `window` batches unacknowledged, a timer per batch that starts at
- * the measured round trip and doubles, acknowledgements by ranges in any order. New records go first; the backlog (what
- * was waiting at the start, or fell behind while nobody acknowledged) follows in at most `backlog_share` percent of the
- * window, and in less when it makes round trips 300 ms longer than the shortest one: however slow the historian
- * is, live records do not queue up behind old ones. A record sent twice is recognised by its number. With is_broker_ack
- * the broker's acknowledgement frees it. A record larger than the broker takes is passed over until the next
- * connection. One loop thread. Sequence numbers are those of the spool. */
+ * A small transport protocol over any broker: at most `window` batches (and 32 MiB) unacknowledged, a timer per batch
+ * that starts at the measured round trip and doubles, acknowledgements by ranges in any order. New records go first;
+ * the backlog (what was waiting at the start, or fell behind while nobody acknowledged) follows in at most
+ * `backlog_share` percent of the window, and in less when it makes round trips 300 ms longer than the shortest one:
+ * however slow the historian is, live records do not queue up behind old ones. A record sent twice is recognised by its
+ * number. With is_broker_ack the broker's acknowledgement frees it. A record larger than the broker takes is passed
+ * over until the next connection. One loop thread. Sequence numbers are those of the spool. */
 #ifndef GATEWAY_LINK_H
 #define GATEWAY_LINK_H
 

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from support.broker import Listener
+from support.broker import Listener, RabbitMq
 from support.modbus import CountingServer
 from support.process import wait_until
 
@@ -88,12 +88,12 @@ def revive(platform, victim: str) -> None:
     platform.broker.start() if victim == "broker" else platform.start_role(victim)
 
 
-def kill_rounds(platform, victims: list[str], at_once: int = 1) -> list[str]:
+def kill_rounds(platform, victims: list[str], at_once: int = 1, rounds: int = ROUNDS, first: str = "") -> list[str]:
     """Kills up to at_once of the victims in each round, brings them back in any order; returns who was killed."""
     killed = []
-    for _ in range(ROUNDS):
+    for i in range(rounds):
         time.sleep(random.uniform(0.3, 1.2))  # a random phase of the flow is the point of the test
-        dead = random.sample(victims, random.randint(1, at_once))
+        dead = [first] if first and i == 0 else random.sample(victims, random.randint(1, at_once))
         for victim in dead:
             kill(platform, victim)
             time.sleep(random.uniform(0.0, 0.6) / len(dead))
@@ -112,6 +112,20 @@ def test_kill_ingest_and_broker(platform, counting):
     kill_rounds(platform, ["ingest", "broker"])
     settle(platform, counting, lambda tag, values: len(missing_of(values)) <= 1)
     check_exactly_once(platform, lost_reads_allowed=1)  # the read under way when the gateway was stopped at the end
+
+
+def test_kill_ingest_and_rabbitmq(platform, counting, processes, tmp_path):
+    """The same with RabbitMQ, which forgets everything at each kill: another broker, MQTT 3.1.1, no shared subscription."""
+    platform.broker = RabbitMq(processes, tmp_path)
+    for role in ("gateway", "ingest", "core"):
+        platform.extra[role] += RabbitMq.SETTINGS
+    platform.extra["ingest"] += RabbitMq.INGEST_SETTINGS
+    platform.start()
+    platform.log_in()
+    wait_until(lambda: stored(platform, 0), 60, "a first stored value")
+    kill_rounds(platform, ["broker", "ingest"], rounds=max(2, ROUNDS // 4), first="broker")
+    settle(platform, counting, lambda tag, values: len(missing_of(values)) <= 1)
+    check_exactly_once(platform, lost_reads_allowed=1)
 
 
 def test_kill_gateway(platform, counting):

@@ -1,5 +1,8 @@
 """A Mosquitto of the test's own."""
+import contextlib
+import os
 import pathlib
+import signal
 import socket
 import threading
 
@@ -26,6 +29,54 @@ class Mosquitto:
 
     def kill(self) -> None:
         self.process.kill()
+
+
+class RabbitMq:
+    """RabbitMQ with its MQTT plug-in, which is 3.1.1 without shared subscriptions. What it has is gone with kill -9: it
+    starts in a folder of its own each time."""
+    LAUNCHER = pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    #: What roles have to be told: gateway, ingest, core.
+    SETTINGS = ["mqtt.version=3.1.1"]
+    INGEST_SETTINGS = ["ingestion.batch_filter=nexus/v1/batch/#"]
+
+    def __init__(self, processes: Processes, directory: pathlib.Path, port: int | None = None):
+        assert self.LAUNCHER.exists(), "rabbitmq-server is not installed: tools/deps test"
+        self.processes, self.directory, self.port = processes, directory, port or free_port()
+        self.names, self.lives, self.process = free_port(), 0, None
+
+    def start(self) -> "RabbitMq":
+        self.lives += 1
+        home = self.directory / f"rabbitmq-{self.lives}"
+        home.mkdir()
+        (home / "enabled_plugins").write_text("[rabbitmq_mqtt].\n")
+        (home / "rabbitmq.conf").write_text(
+            f"listeners.tcp.local = 127.0.0.1:{free_port()}\nmqtt.listeners.tcp.local = 127.0.0.1:{self.port}\n"
+            "mqtt.allow_anonymous = true\nmqtt.prefetch = 10000\nlog.console = true\n")
+        env = {"HOME": str(home), "RABBITMQ_NODENAME": f"life{self.lives}x{self.port}@localhost", "ERL_EPMD_PORT": str(self.names),
+               "RABBITMQ_DIST_PORT": str(free_port()), "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+               "RABBITMQ_LOG_BASE": str(home / "log"), "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+               "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"), "RABBITMQ_LOGS": "-",
+               "RABBITMQ_CONF_ENV_FILE": str(home / "none")}
+        if not port_is_open(self.names):  # its name server in the foreground, so that no daemon stays behind
+            self.processes.start("epmd", "epmd", "-port", self.names, "-address", "127.0.0.1", env={"HOME": str(home)})
+            wait_until(lambda: port_is_open(self.names), what="epmd listening")
+        self.process = self.processes.start("rabbitmq", self.LAUNCHER, env=env)
+        wait_until(lambda: port_is_open(self.port), 90, "RabbitMQ's MQTT listener")
+        return self
+
+    def kill(self) -> None:
+        """The launcher is a shell: its child is the broker."""
+        def below(pid: int) -> list[int]:
+            children = [int(c) for c in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            return [pid] + [d for c in children for d in below(c)]
+
+        pids = below(self.process.pid)
+        self.process.popen.send_signal(signal.SIGSTOP)  # it must not tidy up behind its child
+        for pid in reversed(pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.popen.wait()
+        wait_until(lambda: not port_is_open(self.port), what="the end of RabbitMQ")
 
 
 class Listener:
