@@ -37,21 +37,35 @@ static const struct conf_row rows[] = {
     CONF_ROW_END,
 };
 
+/* All that any service accepts: sections as a whole, but for the one that is ours. free() the list, texts in a. */
+static const char **
+foreign_keys(struct arena *a)
+{
+    struct role role = role_ingest;
+
+    role.rows = rows;
+    const char **keys = role_foreign_keys(&role);
+    for (size_t i = 0; keys[i]; i++)
+        if (strncmp(keys[i], "historian.", 10) != 0)
+            keys[i] = arena_strndup(a, keys[i], strcspn(keys[i], "."));
+    return keys;
+}
+
 static enum nx_err
 read_settings(const struct options *o, char **url, struct nx_note *why)
 {
-    struct role role = role_ingest; /* accepts what any service accepts */
     struct settings s = {0};
+    struct arena a = {0};
     struct conf *conf;
     enum nx_err err;
 
-    role.rows = rows;
-    const char **foreign = role_foreign_keys(&role);
+    const char **foreign = foreign_keys(&a);
     struct conf_source src = {.path = o->config, .overrides = o->sets, .foreign = foreign};
     err = conf_load(&conf, &src, rows, &s, why);
     *url = err == NX_OK ? mem_strdup(s.url) : NULL;
     conf_free(&conf);
     free(foreign);
+    arena_free(&a);
     return err;
 }
 
