@@ -91,7 +91,8 @@ NX_MUST_CHECK enum nx_err historian_ledger(struct historian *h, struct arena *a,
                                            size_t *n, struct nx_note *why);
 
 struct historian_stats {
-    uint64_t series, points, duplicate_points, quarantined_points, bytes;
+    uint64_t series, points, duplicate_points, quarantined_points;
+    uint64_t bytes; /* on disk, rollups, too */
     uint64_t unsealed_points;
     int64_t first_us, last_us; /* 0 when empty */
     const char *backend;       /* "sqlite", "postgres", "timescale-apache", "timescale" */
