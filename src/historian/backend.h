@@ -96,7 +96,8 @@ struct historian {
     const struct historian_backend *backend;
 };
 
-extern const struct historian_backend historian_sqlite, historian_postgres;
+/* One database under two names: URLs may begin with postgres: or postgresql:. */
+extern const struct historian_backend historian_sqlite, historian_postgres, historian_postgresql;
 
 /* Sorts by time, keeps the order of equal times, drops all but the first of them; the dropped ones are counted. Uses
  * point.series as scratch. */
