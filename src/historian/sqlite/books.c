@@ -148,6 +148,20 @@ add_hist_stats(struct lite *h, struct historian_stats *s, struct nx_note *why)
     return NX_OK;
 }
 
+struct roll_sizes {
+    const struct lite *h;
+    uint64_t *bytes;
+};
+
+static void
+add_roll_bytes(void *arg, enum roll_file kind, int period)
+{
+    const struct roll_sizes *r = arg;
+    char path[4096];
+
+    add_file_bytes(roll_path(r->h, kind, period, path, sizeof path), r->bytes);
+}
+
 enum nx_err
 lite_stats(struct historian *base, struct historian_stats *out, struct nx_note *why)
 {
@@ -163,6 +177,8 @@ lite_stats(struct historian *base, struct historian_stats *out, struct nx_note *
         err = day_list(h, &a, &days, &n, why);
     for (size_t i = 0; err == NX_OK && i < n; i++)
         err = add_day_stats(h, days[i], out, why);
+    if (err == NX_OK)
+        err = roll_each(h, add_roll_bytes, &(struct roll_sizes){h, &out->bytes}, why);
     arena_free(&a);
     return err;
 }
