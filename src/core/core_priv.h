@@ -56,6 +56,7 @@ struct core {
     unsigned tests_running;       /* "test connection" calls on the worker pool (atomic) */
     unsigned asks_running;        /* further calls to the gateway there (atomic) */
     unsigned queries_running;     /* history queries there (atomic) */
+    unsigned exports_running;     /* of them unlimited ones (atomic) */
     unsigned logins_running;      /* passwords being checked there (atomic) */
     struct ledger_totals ledger; /* as of the last look; loop */
     unsigned ticks;
