@@ -41,7 +41,8 @@ on_tags_state(void *arg, enum mqtt_state state, bool session_present, const stru
 {
     struct ingest *g = arg;
 
-    (void)session_present;
+    if (state == MQTT_ONLINE)
+        foreign_online(g, session_present);
     on_state(g, &g->tags_why, state, why);
 }
 

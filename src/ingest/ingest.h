@@ -5,8 +5,9 @@
  * (nexus/v1/ack/{gateway}) after the historian has it, and again whenever it comes again. The second takes foreign tag
  * messages with a persistent session: they are appended to a spool of our own, then acknowledged to the broker, and
  * stored from the spool as numbered batches of the pseudo-gateway foreign.{client_id}, so what is in the spool is
- * stored once. A message that the broker delivers again, because we died before acknowledging it, is recognised by its
- * time; one without a time gets the time of its arrival and is then stored a second time.
+ * stored once. A message that the broker delivers again, because our acknowledgement has not reached it, is recognised
+ * by its packet id and content (redelivery.h); only after a power cut by its time alone. A value without a time gets
+ * the time of its arrival.
  *
  * One loop thread, and ingestion.writer_count writers, each a thread with a historian object of its own (SQLite: one),
  * so that a database that blocks stops nothing else; upkeep has another one where the store can be kept beside its

@@ -11,8 +11,10 @@
 #include "ingest/dead_letter.h"
 #include "ingest/ingest.h"
 #include "ingest/ingest_conf.h"
+#include "ingest/redelivery.h"
 #include "ingest/refused.h"
 #include "model/batch.h"
+#include "model/tagmsg.h"
 #include "mqtt/mqtt.h"
 #include "obs/log.h"
 #include "obs/metrics.h"
@@ -96,7 +98,7 @@ struct keeper {
     struct nx_note now, result; /* under way; err is not 0: the last one failed, nothing is lost */
 };
 
-enum skip_reason { SKIP_SEQ, SKIP_RETAINED, SKIP_SYSTEM, SKIP_COUNT };
+enum skip_reason { SKIP_SEQ, SKIP_RETAINED, SKIP_SYSTEM, SKIP_REDELIVERED, SKIP_COUNT };
 enum ingest_error { ERROR_PARSE, ERROR_WRITE, ERROR_CONNECTION, ERROR_BUFFER, ERROR_SPOOL, ERROR_COUNT };
 
 struct foreign_topic;
@@ -112,7 +114,12 @@ struct foreign {
     struct wbuf record; /* encoded and not yet appended: the spool refused it */
     uint32_t record_points;
     size_t record_tokens;
+    uint64_t gathered_messages, record_messages;
     struct wbuf scratch;
+    struct tagmsg_list messages; /* of the MQTT message at hand */
+    struct redelivery *redelivery;
+    bool was_cut; /* the power, before this start */
+    bool is_away; /* from the broker: no room */
     struct loop_timer timer;
     struct batch_gap gap; /* dropped by the spool and not yet declared; to_seq 0: nothing */
     uint64_t read_next;   /* spool sequence to hand to the next job */
@@ -212,6 +219,8 @@ void keeper_run(void *ingest);
 NX_MUST_CHECK enum nx_err foreign_open(struct ingest *g, struct nx_note *why);
 void foreign_close(struct ingest *g);
 void foreign_on_message(void *arg, const struct mqtt_message *msg);
+/* The connection for tag messages is there (again). */
+void foreign_online(struct ingest *g, bool session_present);
 /* Appends what was gathered to the spool. */
 void foreign_flush(struct ingest *g);
 /* Puts waiting spool records into the job until it holds max_points. */

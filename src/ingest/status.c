@@ -1,4 +1,5 @@
 /* status.c -- what ingestion says about itself: metrics, health, status, bad messages. Loop thread. */
+#include "base/num.h"
 #include "ingest/ingest_priv.h"
 
 static const double batch_buckets[] = {0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04,
@@ -32,7 +33,8 @@ static const struct metric_desc
     skipped_desc =
         {"nexus_ingest_skipped_messages_total",
          METRIC_COUNTER,
-         "Tag messages not stored: their point travels in a batch (seq), retained without time, system topic.",
+         "Tag messages not stored: their point travels in a batch (seq), retained without time, system topic, "
+         "redelivered.",
          {"reason", NULL},
          NULL,
          0},
@@ -65,7 +67,7 @@ static const struct metric_desc
     busy_desc = {"nexus_ingest_writers_busy", METRIC_GAUGE, "Writers with a transaction under way.", {NULL}, NULL, 0};
 
 static const char *const error_types[] = {"parse", "write", "connection", "buffer", "spool"};
-static const char *const skip_reasons[] = {"seq", "retained", "system"};
+static const char *const skip_reasons[] = {"seq", "retained", "system", "redelivered"};
 static const char *const mqtt_states[] = {"stopped", "connecting", "online", "waiting"};
 
 void
@@ -142,6 +144,42 @@ status(void *arg)
                      metric_value(g->m_usage));
 }
 
+/* What was not understood, or could not be done. */
+static json_t *
+full_status(void *arg)
+{
+    struct ingest *g = arg;
+    json_t *all = status(g), *errors = json_object(), *skipped = json_object();
+
+    for (unsigned i = 0; i < ERROR_COUNT; i++)
+        json_object_set_new(errors, error_types[i], json_integer((json_int_t)metric_value(g->m_errors[i])));
+    for (unsigned i = 0; i < SKIP_COUNT; i++)
+        json_object_set_new(skipped, skip_reasons[i], json_integer((json_int_t)metric_value(g->m_skipped[i])));
+    json_object_set_new(all, "errors", errors);
+    json_object_set_new(all, "skipped_messages", skipped);
+    json_object_set_new(all, "dead_letters",
+                        json_pack("{s:I, s:I}", "seen", (json_int_t)g->dead.seen, "kept", (json_int_t)g->dead.kept));
+    json_object_set_new(all, "lag_seconds", json_real(metric_value(g->m_lag)));
+    return all;
+}
+
+/* GET /admin/v1/dead-letters?limit= */
+static void
+serve_dead_letters(struct http_req *req, void *arg)
+{
+    struct ingest *g = arg;
+    const char *text = http_query(req, "limit");
+    uint64_t limit = 100;
+
+    if (text && (!num_u64(slice_str(text), &limit) || limit < 1 || limit > DEAD_LETTERS_MAX)) {
+        http_respond_problem(req, &(struct http_problem){.status = 422,
+                                                         .code = "limit_invalid",
+                                                         .detail = "limit is a number from 1 to 1000"});
+        return;
+    }
+    http_respond_json(req, 200, json_pack("{s:o}", "items", dead_letter_list(g->dead.path, (size_t)limit)));
+}
+
 void
 status_init(struct ingest *g)
 {
@@ -164,7 +202,11 @@ status_init(struct ingest *g)
     for (unsigned i = 0; i < SKIP_COUNT; i++)
         g->m_skipped[i] = metrics_get(m, &skipped_desc, &skip_reasons[i]);
     g->health =
-        (struct http_health){.is_ready = is_ready, .status = status, .arg = g, .service = "ingest", .metrics = m};
+        (struct http_health){.is_ready = is_ready, .status = full_status, .arg = g, .service = "ingest", .metrics = m};
 }
 
-const struct http_route ingest_routes[] = {HTTP_HEALTH_ROUTES, {.path = NULL}};
+const struct http_route ingest_routes[] = {
+    HTTP_HEALTH_ROUTES,
+    {.method = HTTP_GET, .path = "/admin/v1/dead-letters", .handler = serve_dead_letters, .where = HTTP_ON_WORKER},
+    {.path = NULL},
+};

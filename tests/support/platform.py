@@ -61,7 +61,8 @@ class Platform:
             "ingest": [f"http.port={self.ingest_port}", f"historian.url=sqlite:{self.history}",
                        f"buffer.disk_path={self.directory}/spool-ingest"],
             "core": [f"http.port={self.http_port}", f"core.data_dir={self.directory}/core",
-                     f"historian.url=sqlite:{self.history}", f"core.gateway_url=http://127.0.0.1:{self.gateway_port}", f"devices.config_path={self.devices_path}"],
+                     f"historian.url=sqlite:{self.history}", f"core.gateway_url=http://127.0.0.1:{self.gateway_port}",
+                     f"core.ingest_url=http://127.0.0.1:{self.ingest_port}", f"devices.config_path={self.devices_path}"],
         }
         return [part for text in common + own[role] + self.extra[role] for part in ("--set", text)]
 
