@@ -55,21 +55,49 @@ day_path(const struct lite *h, int day, char *path, size_t cap)
 }
 
 static enum nx_err
-file_open(const char *path, bool is_read_only, const struct db_migration *steps, size_t n, struct db **out,
-          struct nx_note *why)
+open_migrated(const char *path, const struct db_migration *steps, size_t n, struct db **out, struct nx_note *why)
 {
-    struct db_conf conf = {.path = path, .is_read_only = is_read_only, .sync = DB_SYNC_FULL, .cache_kib = 16384};
-    enum nx_err err;
+    struct db_conf conf = {.path = path, .sync = DB_SYNC_FULL, .cache_kib = 16384};
+    enum nx_err err = db_open(out, &conf, why);
 
-    *out = NULL;
-    if (is_read_only && access(path, F_OK) != 0)
-        return nx_fail(why, NX_E_NOT_FOUND, "%s is gone", path);
-    err = db_open(out, &conf, why);
-    if (err == NX_OK && !is_read_only)
+    if (err == NX_OK)
         err = db_migrate(*out, steps, n, why);
     if (err != NX_OK)
         db_close(out);
     return err;
+}
+
+/* Under another name first: a reader must not find a file without its tables. */
+static enum nx_err
+file_make(const char *path, const struct db_migration *steps, size_t n, struct nx_note *why)
+{
+    char name[4200];
+    struct db *db;
+    enum nx_err err;
+
+    (void)snprintf(name, sizeof name, "%s.new", path);
+    if ((err = open_migrated(name, steps, n, &db, why)) != NX_OK)
+        return err;
+    db_close(&db);
+    if (rename(name, path) != 0)
+        return nx_fail_errno(why, NX_OK, errno, "%s cannot be named %s", name, path);
+    return NX_OK;
+}
+
+static enum nx_err
+file_open(const char *path, bool is_read_only, const struct db_migration *steps, size_t n, struct db **out,
+          struct nx_note *why)
+{
+    struct db_conf conf = {.path = path, .is_read_only = true, .cache_kib = 16384};
+    bool is_there = access(path, F_OK) == 0;
+    enum nx_err err = NX_OK;
+
+    *out = NULL;
+    if (is_read_only)
+        return is_there ? db_open(out, &conf, why) : nx_fail(why, NX_E_NOT_FOUND, "%s is gone", path);
+    if (!is_there)
+        err = file_make(path, steps, n, why);
+    return err == NX_OK ? open_migrated(path, steps, n, out, why) : err;
 }
 
 void

@@ -164,7 +164,7 @@ open_keeper(struct lite *h, struct nx_note *why)
     bool has = false;
     enum nx_err err = db_migrate(h->db, migrations, MEM_COUNT(migrations), why);
 
-    for (unsigned i = 0; i < 500 && err == NX_OK && !has; i++) {
+    for (unsigned i = 0; i < 100 && err == NX_OK && !has; i++) {
         if (i > 0)
             (void)nanosleep(&pause, NULL);
         err = keeper_lock(h, &has, why);
@@ -174,11 +174,23 @@ open_keeper(struct lite *h, struct nx_note *why)
     return err == NX_OK ? hot_refresh(h, why) : err;
 }
 
+/* The file is there before its tables are. */
+static enum nx_err
+open_reader(struct lite *h, struct nx_note *why)
+{
+    unsigned version;
+    enum nx_err err = db_schema_version(h->db, &version, why);
+
+    if (err == NX_OK && version == 0)
+        err = nx_fail(why, NX_E_NOT_FOUND, "historian %s: nothing was stored yet", h->dir);
+    return err;
+}
+
 static enum nx_err
 open_role(struct lite *h, struct nx_note *why)
 {
     if (h->role == HISTORIAN_READER)
-        return NX_OK;
+        return open_reader(h, why);
     /* Checkpoints are the keeper's; this is the last resort that bounds the log. */
     enum nx_err err = db_exec(h->db, "PRAGMA wal_autocheckpoint=16384", why);
 
@@ -268,6 +280,7 @@ const struct historian_backend historian_sqlite = {
     .seal = lite_seal,
     .ledger = lite_ledger,
     .stats = lite_stats,
+    .verify = lite_verify,
     .begin = lite_begin,
     .end = lite_end,
     .find = lite_find,

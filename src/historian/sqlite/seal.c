@@ -18,6 +18,8 @@
 #define EXTENT_BYTES  (128 << 20)
 #define CHUNK_SMALL   240u /* a shorter last chunk is filled up instead of starting another */
 #define CHUNK_MAX     1000u
+#define CHUNK_BYTES   900u /* more would take a page of its own, half of it empty */
+#define CHUNK_LEAST   60u
 #define DROP_BYTES    (4 << 20) /* of blocks in one transaction: commits wait for it */
 
 /* Points of one series on one day. */
@@ -199,6 +201,7 @@ gather(struct seal *s)
 
 /* --- writing one day --- */
 
+/* What encode_chunk() left in data. */
 static enum nx_err
 insert_chunk(struct seal *s, uint32_t sid, const struct point *p, size_t n)
 {
@@ -219,8 +222,6 @@ insert_chunk(struct seal *s, uint32_t sid, const struct point *p, size_t n)
             numbers++;
         }
     }
-    wbuf_reset(&s->data);
-    run_encode(&s->data, p, n);
     db_bind_i64(st, 1, sid);
     db_bind_i64(st, 2, p[0].time_us);
     db_bind_i64(st, 3, p[n - 1].time_us);
@@ -233,6 +234,22 @@ insert_chunk(struct seal *s, uint32_t sid, const struct point *p, size_t n)
     }
     db_bind_blob(st, 9, wbuf_slice_of(&s->data));
     return db_run(st, s->why);
+}
+
+/* Encodes as many points as make a chunk of a good size; returns how many. */
+static size_t
+encode_chunk(struct seal *s, const struct point *p, size_t n)
+{
+    size_t k = n < CHUNK_MAX ? n : CHUNK_MAX;
+
+    for (;;) {
+        wbuf_reset(&s->data);
+        run_encode_checked(&s->data, p, k);
+        if (s->data.len <= CHUNK_BYTES || k <= CHUNK_LEAST)
+            return k;
+        k = k * (CHUNK_BYTES * 9 / 10) / s->data.len;
+        k = k < CHUNK_LEAST ? CHUNK_LEAST : k;
+    }
 }
 
 static enum nx_err
@@ -311,7 +328,7 @@ seal_part(struct seal *s, const struct part *part)
     if (old > 0)
         err = delete_chunks(s, part->sid, from, fresh[part->count - 1].time_us);
     for (size_t at = 0, k; at < n && err == NX_OK; at += k) {
-        k = n - at < CHUNK_MAX ? n - at : CHUNK_MAX;
+        k = encode_chunk(s, s->merged + at, n - at);
         err = insert_chunk(s, part->sid, s->merged + at, k);
     }
     s->day_points += n - old;
