@@ -95,6 +95,7 @@ struct keeper {
     struct historian *historian;
     struct loop_timer timer;
     bool is_running;
+    uint64_t began_ms;
     struct nx_note now, result; /* under way; err is not 0: the last one failed, nothing is lost */
 };
 

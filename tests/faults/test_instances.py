@@ -1,4 +1,4 @@
-"""Two instances of ingestion on one shared subscription and one PostgreSQL: one is killed, nothing is lost, doubled or held up."""
+"""Fault row 21 with two instances of ingestion on one shared subscription and one PostgreSQL: one is killed, nothing is lost, doubled or held up."""
 import os
 import random
 import time
@@ -104,6 +104,20 @@ def test_the_password_is_shown_nowhere(platform, counting, postgres):
     platform.log_in()
     wait_until(lambda: newest(postgres) > 0, 30, "values being stored")
     assert postgres.password in postgres.url
+
+    # It may also stand apart, in a file of its own.
+    secret = platform.directory / "database-password"
+    secret.write_text(postgres.password + "\n")
+    secret.chmod(0o600)
+    bare = postgres.url.replace(f":{postgres.password}", "")
+    for role in ("ingest", "core"):
+        platform.extra[role] = [f"historian.url={bare}", f"historian.password_file={secret}"]
+        platform.roles[role].stop()
+        platform.start_role(role)
+    before = newest(postgres)
+    wait_until(lambda: newest(postgres) > before, 30, "values being stored")
+    platform.api.log_in()
+    assert platform.api.get("/api/v1/system/ledger")["totals"]["points"] > 0
     shown = [requests.get(f"http://127.0.0.1:{platform.ingest_port}{path}", timeout=10).text
              for path in ("/status", "/health", "/metrics")]
     shown += [platform.api.request("GET", path).text for path in ("/api/v1/system/status", "/api/v1/system/ledger")]
