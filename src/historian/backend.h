@@ -34,7 +34,8 @@ struct history_rollup {
     uint16_t min_quality, max_quality;
 };
 
-/* Gets points and rollups as they come, in the order of time and without overlap. false ends the scan (no error). */
+/* Gets points and rollups as they come, in the order of time and without overlap. false ends the scan (no error). A
+ * scan that reads for long without giving anything calls points() with n 0 now and then. */
 struct history_sink {
     bool (*points)(void *arg, const struct point *p, size_t n); /* point.series is not set; borrowed for the call */
     bool (*rollup)(void *arg, const struct history_rollup *r);

@@ -107,14 +107,17 @@ NX_MUST_CHECK enum nx_err historian_stats_of(struct historian *h, struct histori
  * point, so that gaps show. AVG the mean of the points, TWA the mean weighted by how long each was valid (a value holds
  * until the next point, a bad one ends it; the value before the range counts into it), at the bucket's start; where no
  * number is, the text or the first bad point. LAST the last point. LTTB (Steinarsson 2013) one point per bucket that
- * keeps the shape, of the numbers, over equal stretches of time. Text counts as its last value. */
+ * keeps the shape, of the numbers, over equal stretches of time, the first and the last among them (3 at least). Text
+ * counts as its last value. */
 enum history_fn { HISTORY_RAW, HISTORY_MINMAX, HISTORY_AVG, HISTORY_LAST, HISTORY_TWA, HISTORY_LTTB };
-/* What AVG, LAST and TWA give for a bucket without points: nothing; a row without value and with quality
- * NX_Q_NOT_CONNECTED; the value before it; a straight line between the numbers around it (the value before it when
- * there is none behind). */
+/* What AVG, LAST and TWA give for a bucket without points, at its start: nothing; a row without value and with quality
+ * NX_Q_NOT_CONNECTED; the row before it again, whatever it holds (before the first one: the last point before the
+ * range; NULL when there is none); a straight line when the rows around it are numbers, else the row before it. */
 enum history_fill { HISTORY_FILL_NONE, HISTORY_FILL_NULL, HISTORY_FILL_PREVIOUS, HISTORY_FILL_LINEAR };
-/* AUTO: values per minute, hour or day where a bucket is that wide; MINMAX, AVG, LAST and TWA then have buckets whose
- * width and borders are multiples of that, and the answer is the one that the points would give. */
+/* AUTO: values per minute, hour or day where a bucket is that wide (MINMAX: half as wide, it gives two points; LTTB:
+ * four times as wide). MINMAX, AVG, LAST and TWA then have buckets whose width and borders are multiples of that (the
+ * first and the last are cut off at from and to), and the answer is the one that the points would give, numbers shown
+ * as the type of the series. LTTB then chooses from the minimum and the maximum of each minute, hour or day. */
 enum history_resolution {
     HISTORY_RESOLUTION_AUTO,
     HISTORY_RESOLUTION_RAW,

@@ -34,6 +34,7 @@ struct commit {
     struct historian_commit_result *result;
     struct nx_note *why;
     int64_t now_us;
+    uint64_t hot_points, hot_bytes; /* after it */
 };
 
 struct commit_scratch *
@@ -453,13 +454,16 @@ write_points(struct commit *c)
     return write_block(c, t_min, t_max);
 }
 
+/* Also learns what waits for sealing, since a keeper may have taken some of it. */
 static enum nx_err
 write_total(struct commit *c)
 {
     struct db_stmt *st;
+    bool has_row = false;
     enum nx_err err = db_prepare(c->h->db,
-                                 "UPDATE total SET points = points + ?, duplicate_points = duplicate_points + ?,"
-                                 " quarantined_points = quarantined_points + ?",
+                                 "UPDATE total SET points = points + ?1, duplicate_points = duplicate_points + ?2,"
+                                 " quarantined_points = quarantined_points + ?3, hot_points = hot_points + ?1,"
+                                 " hot_bytes = hot_bytes + ?4 RETURNING hot_points, hot_bytes",
                                  &st, c->why);
 
     if (err != NX_OK)
@@ -467,7 +471,13 @@ write_total(struct commit *c)
     db_bind_i64(st, 1, (int64_t)c->result->points);
     db_bind_i64(st, 2, (int64_t)c->result->duplicate_points);
     db_bind_i64(st, 3, (int64_t)c->result->quarantined_points);
-    return db_run(st, c->why);
+    db_bind_i64(st, 4, c->result->points > 0 ? (int64_t)c->s->data.len : 0);
+    if ((err = db_step(st, &has_row, c->why)) == NX_OK && has_row) {
+        c->hot_points = (uint64_t)db_col_i64(st, 0);
+        c->hot_bytes = (uint64_t)db_col_i64(st, 1);
+    }
+    db_reset(st);
+    return err;
 }
 
 static enum nx_err
@@ -538,6 +548,41 @@ settle_series(struct commit *c, uint32_t first_new_sid, bool stored)
             s->is_new = false;
 }
 
+/* --- the bound --- */
+
+static bool
+is_full(const struct lite *h)
+{
+    return h->hot_points >= HOT_LIMIT_POINTS || h->hot_bytes >= HOT_LIMIT_BYTES;
+}
+
+/* What waits for sealing must not grow without end: where nobody else seals, it is done now. */
+static enum nx_err
+make_room(struct lite *h, struct nx_note *why)
+{
+    enum nx_err err;
+
+    if (!is_full(h) || (err = hot_refresh(h, why)) != NX_OK || !is_full(h))
+        return is_full(h) ? err : NX_OK;
+    if ((err = lite_maintain(&h->base, why)) != NX_OK)
+        return err;
+    if (!is_full(h))
+        return NX_OK;
+    return nx_fail(why, NX_E_BUSY, "historian %s: %llu values wait for sealing: whoever keeps it falls behind", h->dir,
+                   (unsigned long long)h->hot_points);
+}
+
+static void
+settle_hot(const struct commit *c)
+{
+    struct lite *h = c->h;
+
+    if (h->hot_points == 0 || c->hot_points == c->result->points)
+        h->hot_since_us = c->now_us;
+    h->hot_points = c->hot_points;
+    h->hot_bytes = c->hot_bytes;
+}
+
 enum nx_err
 lite_commit(struct historian *base, const struct batch *batches, size_t n, struct historian_commit_result *result,
             struct nx_note *why)
@@ -545,8 +590,10 @@ lite_commit(struct historian *base, const struct batch *batches, size_t n, struc
     struct lite *h = lite_of(base);
     struct commit c = {.h = h, .s = h->scratch, .result = result, .why = why, .now_us = h->wall_us()};
     uint32_t first_new_sid = h->next_sid;
-    enum nx_err err;
+    enum nx_err err = make_room(h, why);
 
+    if (err != NX_OK)
+        return err;
     err = write_all(&c, batches, n);
     if (err != NX_OK) {
         db_rollback(h->db);
@@ -554,10 +601,7 @@ lite_commit(struct historian *base, const struct batch *batches, size_t n, struc
         c.s->block = block_writer_init();
         *result = (struct historian_commit_result){0};
     } else if (result->points > 0) {
-        h->hot_points += result->points;
-        h->hot_bytes += c.s->data.len;
-        if (h->hot_since_us == 0)
-            h->hot_since_us = c.now_us;
+        settle_hot(&c);
     }
     settle_lanes(h, err == NX_OK);
     settle_series(&c, first_new_sid, err == NX_OK);

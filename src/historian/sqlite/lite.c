@@ -1,7 +1,6 @@
-/* lite.c -- opening and closing, schema, days and dictionary of the SQLite historian. */
+/* lite.c -- opening and closing, schema and dictionary of the SQLite historian. */
 #include "historian/sqlite/lite.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,112 +38,17 @@ static const struct db_migration migrations[] = {
      "NULL,"
      " quarantined_points INTEGER NOT NULL) STRICT;"
      "INSERT INTO total VALUES(1, 0, 0, 0)"},
+    /* rolled.state: 0 under way up to series `through`, 1 done, 2 done and the raw values are gone. stale: series of
+     * such days that values were added to. */
+    {2, "rollups, count of hot points",
+     "ALTER TABLE total ADD COLUMN hot_points INTEGER NOT NULL DEFAULT 0;"
+     "ALTER TABLE total ADD COLUMN hot_bytes INTEGER NOT NULL DEFAULT 0;"
+     "UPDATE total SET hot_points = (SELECT ifnull(sum(points), 0) FROM hot),"
+     " hot_bytes = (SELECT ifnull(sum(length(data)), 0) FROM hot);"
+     "CREATE TABLE rolled(day INTEGER PRIMARY KEY, state INTEGER NOT NULL, through INTEGER NOT NULL) STRICT;"
+     "CREATE TABLE stale(day INTEGER NOT NULL, series_id INTEGER NOT NULL, PRIMARY KEY(day, series_id))"
+     " STRICT, WITHOUT ROWID"},
 };
-
-/* sealed_through: the sealing that this file already holds, so that one that was cut short is not counted twice. */
-static const struct db_migration day_migrations[] = {
-    {1, "chunks",
-     "CREATE TABLE chunk(series_id INTEGER NOT NULL, t0 INTEGER NOT NULL, t1 INTEGER NOT NULL, n INTEGER NOT NULL,"
-     " n_bad INTEGER NOT NULL, v_min REAL, v_max REAL, v_sum REAL, data BLOB NOT NULL, PRIMARY KEY(series_id, t0))"
-     " STRICT, WITHOUT ROWID;"
-     "CREATE TABLE day(id INTEGER PRIMARY KEY CHECK(id = 1), points INTEGER NOT NULL, t_min INTEGER, t_max INTEGER,"
-     " sealed_through INTEGER NOT NULL) STRICT;"
-     "INSERT INTO day VALUES(1, 0, NULL, NULL, 0)"},
-};
-
-/* --- days --- */
-
-int
-day_of(int64_t time_us)
-{
-    return (int)(time_us / DAY_US - (time_us % DAY_US < 0));
-}
-
-char *
-day_path(const struct lite *h, int day, char *path, size_t cap)
-{
-    time_t t = (time_t)day * 86400;
-    struct tm tm;
-
-    (void)gmtime_r(&t, &tm);
-    (void)snprintf(path, cap, "%s/hist-%04d%02d%02d.db", h->dir, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
-    return path;
-}
-
-enum nx_err
-day_open(const struct lite *h, int day, bool is_read_only, struct db **out, struct nx_note *why)
-{
-    char path[4096];
-    struct db_conf conf = {.path = day_path(h, day, path, sizeof path),
-                           .is_read_only = is_read_only,
-                           .sync = DB_SYNC_FULL,
-                           .cache_kib = 16384};
-    enum nx_err err;
-
-    *out = NULL;
-    if (is_read_only && access(path, F_OK) != 0)
-        return nx_fail(why, NX_E_NOT_FOUND, "%s is gone", path);
-    err = db_open(out, &conf, why);
-    if (err == NX_OK && !is_read_only)
-        err = db_migrate(*out, day_migrations, MEM_COUNT(day_migrations), why);
-    if (err != NX_OK)
-        db_close(out);
-    return err;
-}
-
-/* "hist-20261123.db" */
-static bool
-day_parse(const char *name, int *day)
-{
-    struct tm tm = {0};
-    int used = 0;
-
-    if (sscanf(name, "hist-%4d%2d%2d.db%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &used) != 3 || used != 16 ||
-        name[used])
-        return false;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    *day = (int)(timegm(&tm) / 86400);
-    return true;
-}
-
-static int
-compare_ints(const void *a, const void *b)
-{
-    int x = *(const int *)a, y = *(const int *)b;
-
-    return (x > y) - (x < y);
-}
-
-enum nx_err
-day_list(const struct lite *h, struct arena *a, int **days, size_t *n, struct nx_note *why)
-{
-    size_t cap = 0;
-    DIR *dir = opendir(h->dir);
-
-    *days = NULL;
-    *n = 0;
-    if (!dir)
-        return nx_fail_errno(why, NX_OK, errno, "historian directory %s cannot be listed", h->dir);
-    for (struct dirent *e; (e = readdir(dir));) {
-        int day;
-
-        if (!day_parse(e->d_name, &day))
-            continue;
-        if (*n == cap) {
-            int *grown = arena_alloc(a, (cap = cap ? cap * 2 : 64) * sizeof *grown);
-
-            if (*n > 0)
-                memcpy(grown, *days, *n * sizeof *grown);
-            *days = grown;
-        }
-        (*days)[(*n)++] = day;
-    }
-    (void)closedir(dir);
-    if (*n > 0)
-        qsort(*days, *n, sizeof **days, compare_ints);
-    return NX_OK;
-}
 
 /* --- loading what a writer keeps in memory --- */
 
@@ -219,25 +123,6 @@ load_lanes(struct lite *h, struct nx_note *why)
     return err;
 }
 
-static enum nx_err
-load_hot(struct lite *h, struct nx_note *why)
-{
-    struct db_stmt *st;
-    bool has_row;
-    enum nx_err err =
-        db_prepare(h->db,
-                   "SELECT ifnull(sum(points), 0), ifnull(sum(length(data)), 0), ifnull(min(stored_us), 0) FROM hot",
-                   &st, why);
-
-    if (err != NX_OK || (err = db_step(st, &has_row, why)) != NX_OK)
-        return err;
-    h->hot_points = (uint64_t)db_col_i64(st, 0);
-    h->hot_bytes = (uint64_t)db_col_i64(st, 1);
-    h->hot_since_us = db_col_i64(st, 2);
-    db_reset(st);
-    return NX_OK;
-}
-
 /* The kernel drops the lock with the process, however it ends. */
 static enum nx_err
 take_lock(struct lite *h, struct nx_note *why)
@@ -268,25 +153,69 @@ open_writer(struct lite *h, struct nx_note *why)
     if ((err = load_series(h, why)) != NX_OK || (err = load_lanes(h, why)) != NX_OK)
         return err;
     h->scratch = commit_scratch_new();
-    return load_hot(h, why);
+    return hot_refresh(h, why);
+}
+
+/* A writer that does a keeper's work holds the lock for some seconds at most. */
+static enum nx_err
+open_keeper(struct lite *h, struct nx_note *why)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+    bool has = false;
+    enum nx_err err = db_migrate(h->db, migrations, MEM_COUNT(migrations), why);
+
+    for (unsigned i = 0; i < 100 && err == NX_OK && !has; i++) {
+        if (i > 0)
+            (void)nanosleep(&pause, NULL);
+        err = keeper_lock(h, &has, why);
+    }
+    if (err == NX_OK && !has)
+        err = nx_fail(why, NX_E_CONFLICT, "historian %s is already kept by another process or thread", h->dir);
+    return err == NX_OK ? hot_refresh(h, why) : err;
+}
+
+/* The file is there before its tables are. */
+static enum nx_err
+open_reader(struct lite *h, struct nx_note *why)
+{
+    unsigned version;
+    enum nx_err err = db_schema_version(h->db, &version, why);
+
+    if (err == NX_OK && version == 0)
+        err = nx_fail(why, NX_E_NOT_FOUND, "historian %s: nothing was stored yet", h->dir);
+    return err;
+}
+
+static enum nx_err
+open_role(struct lite *h, struct nx_note *why)
+{
+    if (h->role == HISTORIAN_READER)
+        return open_reader(h, why);
+    /* Checkpoints are the keeper's; this is the last resort that bounds the log. */
+    enum nx_err err = db_exec(h->db, "PRAGMA wal_autocheckpoint=16384", why);
+
+    if (err != NX_OK)
+        return err;
+    return h->role == HISTORIAN_WRITER ? open_writer(h, why) : open_keeper(h, why);
 }
 
 static enum nx_err
 open_all(struct lite *h, struct nx_note *why)
 {
     char path[4096];
-    struct db_conf conf = {.path = path, .is_read_only = h->is_read_only, .sync = DB_SYNC_FULL, .cache_kib = 32768};
+    bool is_reader = h->role == HISTORIAN_READER;
+    struct db_conf conf = {.path = path, .is_read_only = is_reader, .sync = DB_SYNC_FULL, .cache_kib = 32768};
     enum nx_err err;
 
     (void)snprintf(path, sizeof path, "%s/hist.db", h->dir);
-    if (h->is_read_only && access(path, F_OK) != 0)
+    if (is_reader && access(path, F_OK) != 0)
         return nx_fail(why, NX_E_NOT_FOUND,
                        "%s does not exist: nothing was stored yet, or historian.url names another place", path);
-    if (!h->is_read_only && (err = file_make_dir(h->dir, 0750, why)) != NX_OK)
+    if (!is_reader && (err = file_make_dir(h->dir, 0750, why)) != NX_OK)
         return err;
     if ((err = db_open(&h->db, &conf, why)) != NX_OK)
         return err;
-    return h->is_read_only ? NX_OK : open_writer(h, why);
+    return open_role(h, why);
 }
 
 static void
@@ -299,6 +228,7 @@ lite_close(struct historian *base)
     db_close(&h->db);
     if (h->lock_fd >= 0)
         (void)close(h->lock_fd);
+    keeper_unlock(h);
     HASH_ITER (hh, h->series, s, next_series) {
         HASH_DEL(h->series, s);
         free(s->unit);
@@ -327,10 +257,11 @@ lite_open(struct historian **out, const struct historian_conf *conf, struct nx_n
     h = mem_alloc(sizeof *h);
     h->base.backend = &historian_sqlite;
     h->dir = mem_strdup(conf->url + strlen(historian_sqlite.scheme));
-    h->is_read_only = conf->role == HISTORIAN_READER;
+    h->role = conf->role;
     h->retention_days = conf->retention_days;
+    h->rollup_retention_days = conf->rollup_retention_days;
     h->wall_us = conf->wall_us;
-    h->lock_fd = -1;
+    h->lock_fd = h->keeper_fd = -1;
     if ((err = open_all(h, why)) != NX_OK)
         lite_close(&h->base);
     else

@@ -8,26 +8,19 @@
  * Within a day the chunks of a series never overlap: late points are merged into the chunks that they fall in. */
 #include "historian/sqlite/lite.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "historian/sqlite/block.h"
 #include "historian/sqlite/run.h"
 
-#define HOT_MAX_AGE_US   (900 * INT64_C(1000000))
-#define HOT_MIN_POINTS   20000u
-#define HOT_MAX_POINTS   1000000u
-#define HOT_MAX_BYTES    (64u << 20)
-#define EXTENT_POINTS    1500000
-#define EXTENT_BYTES     (128 << 20)
-#define POINTS_PER_CHUNK 120u /* aimed at when a full set of series is sealed */
-#define CHUNK_SMALL      240u /* a shorter last chunk is filled up instead of starting another */
-#define CHUNK_MAX        1000u
-#define EXPIRE_EVERY_US  (60 * INT64_C(1000000))
+#define EXTENT_POINTS 1500000
+#define EXTENT_BYTES  (128 << 20)
+#define CHUNK_SMALL   240u /* a shorter last chunk is filled up instead of starting another */
+#define CHUNK_MAX     1000u
+#define CHUNK_BYTES   900u /* more would take a page of its own, half of it empty */
+#define CHUNK_LEAST   60u
+#define DROP_BYTES    (4 << 20) /* of blocks in one transaction: commits wait for it */
 
 /* Points of one series on one day. */
 struct part {
@@ -208,6 +201,7 @@ gather(struct seal *s)
 
 /* --- writing one day --- */
 
+/* What encode_chunk() left in data. */
 static enum nx_err
 insert_chunk(struct seal *s, uint32_t sid, const struct point *p, size_t n)
 {
@@ -228,8 +222,6 @@ insert_chunk(struct seal *s, uint32_t sid, const struct point *p, size_t n)
             numbers++;
         }
     }
-    wbuf_reset(&s->data);
-    run_encode(&s->data, p, n);
     db_bind_i64(st, 1, sid);
     db_bind_i64(st, 2, p[0].time_us);
     db_bind_i64(st, 3, p[n - 1].time_us);
@@ -242,6 +234,22 @@ insert_chunk(struct seal *s, uint32_t sid, const struct point *p, size_t n)
     }
     db_bind_blob(st, 9, wbuf_slice_of(&s->data));
     return db_run(st, s->why);
+}
+
+/* Encodes as many points as make a chunk of a good size; returns how many. */
+static size_t
+encode_chunk(struct seal *s, const struct point *p, size_t n)
+{
+    size_t k = n < CHUNK_MAX ? n : CHUNK_MAX;
+
+    for (;;) {
+        wbuf_reset(&s->data);
+        run_encode(&s->data, p, k);
+        if (s->data.len <= CHUNK_BYTES || k <= CHUNK_LEAST)
+            return k;
+        k = k * (CHUNK_BYTES * 9 / 10) / s->data.len;
+        k = k < CHUNK_LEAST ? CHUNK_LEAST : k;
+    }
 }
 
 static enum nx_err
@@ -320,7 +328,7 @@ seal_part(struct seal *s, const struct part *part)
     if (old > 0)
         err = delete_chunks(s, part->sid, from, fresh[part->count - 1].time_us);
     for (size_t at = 0, k; at < n && err == NX_OK; at += k) {
-        k = n - at < CHUNK_MAX ? n - at : CHUNK_MAX;
+        k = encode_chunk(s, s->merged + at, n - at);
         err = insert_chunk(s, part->sid, s->merged + at, k);
     }
     s->day_points += n - old;
@@ -384,12 +392,62 @@ write_day(struct seal *s, const struct part *parts, size_t n)
     return err;
 }
 
+/* --- rollups --- */
+
+static enum nx_err
+is_rolled(struct seal *s, int day, bool *rolled)
+{
+    struct db_stmt *st;
+    bool has_row = false;
+    enum nx_err err = db_prepare(s->h->db, "SELECT 1 FROM rolled WHERE day = ? AND state < 2", &st, s->why);
+
+    *rolled = false;
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, day);
+    if ((err = db_step(st, &has_row, s->why)) == NX_OK)
+        *rolled = has_row;
+    db_reset(st);
+    return err;
+}
+
+static enum nx_err
+mark_stale(struct seal *s, const struct part *parts, size_t n)
+{
+    struct db_stmt *st;
+    enum nx_err err = db_begin(s->h->db, DB_WRITE, s->why);
+
+    for (size_t i = 0; i < n && err == NX_OK; i++) {
+        if ((err = db_prepare(s->h->db, "INSERT OR IGNORE INTO stale VALUES(?, ?)", &st, s->why)) != NX_OK)
+            break;
+        db_bind_i64(st, 1, parts[i].day);
+        db_bind_i64(st, 2, parts[i].sid);
+        err = db_run(st, s->why);
+    }
+    if (err == NX_OK)
+        return db_commit(s->h->db, s->why);
+    db_rollback(s->h->db);
+    return err;
+}
+
+/* Before the chunks change: from then on readers take points for these series on that day. */
+static enum nx_err
+tell_rollups(struct seal *s, const struct part *parts, size_t n)
+{
+    bool rolled;
+    enum nx_err err = is_rolled(s, parts[0].day, &rolled);
+
+    return err == NX_OK && rolled ? mark_stale(s, parts, n) : err;
+}
+
 static enum nx_err
 seal_day(struct seal *s, const struct part *parts, size_t n)
 {
     bool sealed = false;
-    enum nx_err err = day_open(s->h, parts[0].day, false, &s->day, s->why);
+    enum nx_err err = tell_rollups(s, parts, n);
 
+    if (err == NX_OK)
+        err = day_open(s->h, parts[0].day, false, &s->day, s->why);
     if (err == NX_OK)
         err = is_sealed(s, &sealed);
     if (err == NX_OK && !sealed)
@@ -413,26 +471,76 @@ seal_days(struct seal *s)
 
 /* --- the end of the blocks --- */
 
+/* The oldest blocks, as many as make up one short transaction. */
 static enum nx_err
-drop_blocks(struct seal *s)
+choose_drop(struct seal *s, int64_t *last, int64_t *points, int64_t *bytes)
 {
     struct db_stmt *st;
-    enum nx_err err = db_begin(s->h->db, DB_WRITE, s->why);
+    bool has_row;
+    enum nx_err err =
+        db_prepare(s->h->db, "SELECT block_id, points, length(data) FROM hot WHERE block_id <= ? ORDER BY block_id",
+                   &st, s->why);
 
-    if (err == NX_OK)
-        err = db_prepare(s->h->db, "DELETE FROM hot WHERE block_id <= ?", &st, s->why);
-    if (err == NX_OK) {
-        db_bind_i64(st, 1, s->through);
-        err = db_run(st, s->why);
+    *last = *points = *bytes = 0;
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, s->through);
+    while (*bytes < DROP_BYTES && (err = db_step(st, &has_row, s->why)) == NX_OK && has_row) {
+        *last = db_col_i64(st, 0);
+        *points += db_col_i64(st, 1);
+        *bytes += db_col_i64(st, 2);
     }
-    if (err == NX_OK)
-        err = db_prepare(s->h->db, "UPDATE total SET duplicate_points = duplicate_points + ?", &st, s->why);
-    if (err == NX_OK) {
-        db_bind_i64(st, 1, (int64_t)s->duplicates);
-        err = db_run(st, s->why);
-    }
-    if (err == NX_OK)
-        err = db_exec(s->h->db, "DELETE FROM sealing", s->why);
+    db_reset(st);
+    return err;
+}
+
+static enum nx_err
+drop_some(struct seal *s, int64_t last, int64_t points, int64_t bytes)
+{
+    struct db_stmt *st;
+    enum nx_err err = db_prepare(s->h->db, "DELETE FROM hot WHERE block_id <= ?", &st, s->why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, last);
+    if ((err = db_run(st, s->why)) != NX_OK)
+        return err;
+    err = db_prepare(s->h->db, "UPDATE total SET hot_points = hot_points - ?, hot_bytes = hot_bytes - ?", &st, s->why);
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, points);
+    db_bind_i64(st, 2, bytes);
+    return db_run(st, s->why);
+}
+
+static enum nx_err
+end_sealing(struct seal *s)
+{
+    struct db_stmt *st;
+    enum nx_err err = db_prepare(s->h->db, "UPDATE total SET duplicate_points = duplicate_points + ?", &st, s->why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, (int64_t)s->duplicates);
+    err = db_run(st, s->why);
+    return err == NX_OK ? db_exec(s->h->db, "DELETE FROM sealing", s->why) : err;
+}
+
+static enum nx_err
+drop_step(struct seal *s, bool *is_over)
+{
+    int64_t last, points, bytes;
+    enum nx_err err = choose_drop(s, &last, &points, &bytes);
+
+    if (err != NX_OK)
+        return err;
+    *is_over = last == 0 || last == s->through;
+    if ((err = db_begin(s->h->db, DB_WRITE, s->why)) != NX_OK)
+        return err;
+    if (last > 0)
+        err = drop_some(s, last, points, bytes);
+    if (err == NX_OK && *is_over)
+        err = end_sealing(s);
     if (err == NX_OK)
         return db_commit(s->h->db, s->why);
     db_rollback(s->h->db);
@@ -440,23 +548,13 @@ drop_blocks(struct seal *s)
 }
 
 static enum nx_err
-count_rest(struct lite *h, struct nx_note *why)
+drop_blocks(struct seal *s)
 {
-    struct db_stmt *st;
-    bool has_row = false;
-    enum nx_err err =
-        db_prepare(h->db,
-                   "SELECT ifnull(sum(points), 0), ifnull(sum(length(data)), 0), ifnull(min(stored_us), 0) FROM hot",
-                   &st, why);
+    bool is_over = false;
+    enum nx_err err = NX_OK;
 
-    if (err != NX_OK)
-        return err;
-    if ((err = db_step(st, &has_row, why)) == NX_OK && has_row) {
-        h->hot_points = (uint64_t)db_col_i64(st, 0);
-        h->hot_bytes = (uint64_t)db_col_i64(st, 1);
-        h->hot_since_us = db_col_i64(st, 2);
-    }
-    db_reset(st);
+    while (err == NX_OK && !is_over)
+        err = drop_step(s, &is_over);
     return err;
 }
 
@@ -472,7 +570,7 @@ seal_fini(struct seal *s)
     free(s->merged);
 }
 
-static enum nx_err
+enum nx_err
 seal_once(struct lite *h, struct nx_note *why)
 {
     struct seal s = {.h = h, .why = why, .data = wbuf_init(0)};
@@ -487,77 +585,5 @@ seal_once(struct lite *h, struct nx_note *why)
     if (err == NX_OK)
         err = drop_blocks(&s);
     seal_fini(&s);
-    return err == NX_OK ? count_rest(h, why) : err;
-}
-
-enum nx_err
-lite_seal(struct historian *base, struct nx_note *why)
-{
-    struct lite *h = lite_of(base);
-    enum nx_err err = NX_OK;
-
-    while (err == NX_OK && h->hot_points > 0)
-        err = seal_once(h, why);
-    return err;
-}
-
-/* --- upkeep --- */
-
-static void
-remove_day(const struct lite *h, int day)
-{
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
-    time_t t = (time_t)day * 86400;
-    struct tm tm;
-    char path[4096];
-
-    (void)gmtime_r(&t, &tm);
-    for (size_t i = 0; i < MEM_COUNT(suffixes); i++) {
-        (void)snprintf(path, sizeof path, "%s/hist-%04d%02d%02d.db%s", h->dir, tm.tm_year + 1900, tm.tm_mon + 1,
-                       tm.tm_mday, suffixes[i]);
-        (void)unlink(path);
-    }
-}
-
-static enum nx_err
-expire(struct lite *h, int64_t now_us, struct nx_note *why)
-{
-    struct arena a = {0};
-    int *days, oldest = day_of(now_us - h->retention_days * DAY_US);
-    size_t n;
-    enum nx_err err = day_list(h, &a, &days, &n, why);
-
-    for (size_t i = 0; err == NX_OK && i < n; i++)
-        if (days[i] < oldest)
-            remove_day(h, days[i]);
-    arena_free(&a);
-    return err;
-}
-
-static bool
-is_due(const struct lite *h, int64_t now_us)
-{
-    uint64_t enough = (uint64_t)HASH_COUNT(h->series) * POINTS_PER_CHUNK;
-
-    if (enough < HOT_MIN_POINTS)
-        enough = HOT_MIN_POINTS;
-    if (enough > HOT_MAX_POINTS)
-        enough = HOT_MAX_POINTS;
-    return h->hot_points >= enough || h->hot_bytes >= HOT_MAX_BYTES ||
-           (h->hot_points > 0 && now_us - h->hot_since_us >= HOT_MAX_AGE_US);
-}
-
-enum nx_err
-lite_maintain(struct historian *base, struct nx_note *why)
-{
-    struct lite *h = lite_of(base);
-    int64_t now_us = h->wall_us();
-    enum nx_err err = is_due(h, now_us) ? seal_once(h, why) : NX_OK;
-
-    if (err == NX_OK && h->retention_days > 0 &&
-        (now_us - h->expired_at_us >= EXPIRE_EVERY_US || now_us < h->expired_at_us)) {
-        h->expired_at_us = now_us;
-        err = expire(h, now_us, why);
-    }
-    return err;
+    return err == NX_OK ? hot_refresh(h, why) : err;
 }
