@@ -1,5 +1,6 @@
 /* fuzz: historian db model base */
 /* Rollups as a damaged file would give them. The first byte chooses the level. */
+#include "base/crc32c.h"
 #include "historian/sqlite/rollset.h"
 
 static struct history_rollup rollups[ROLLSET_MAX], again[ROLLSET_MAX];
@@ -13,11 +14,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct wbuf w = wbuf_init(0);
     size_t n, m;
 
+    struct wbuf in = wbuf_init(0);
+
     if (len < 1)
         return 0;
+    /* With the right check sum: what is behind it must hold, too. */
+    wbuf_bytes(&in, data + 1, len - 1);
+    wbuf_le32(&in, crc32c(0, data + 1, len - 1));
     level = (enum history_level)(HISTORY_LEVEL_MINUTE + data[0] % 3);
-    if (rollset_decode(slice(data + 1, len - 1), level, rollups, &n) != NX_OK)
+    if (rollset_decode(wbuf_slice_of(&in), level, rollups, &n) != NX_OK) {
+        wbuf_free(&in);
         return 0;
+    }
+    wbuf_free(&in);
     rollset_encode(&w, rollups, n, level);
     if (rollset_decode(wbuf_slice_of(&w), level, again, &m) != NX_OK || m != n)
         __builtin_trap();

@@ -25,6 +25,7 @@ static const struct {
     {"plan", "how a device is read: requests, bytes, gaps, achieved rates", command_plan},
     {"tag", "read, write, watch, import and export tags", command_tag},
     {"history", "export stored values as CSV, NDJSON or Parquet", command_history},
+    {"historian", "what is stored: statistics, verification, migration to another store", command_historian},
     {"login", "keep a token for the commands above", command_login},
     {"logout", "end it", command_logout},
     {"supervised", NULL, command_supervised},

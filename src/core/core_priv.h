@@ -169,7 +169,8 @@ void write_cancel_all(struct core *core);
  * ----------------------------------------------------------------------------- */
 
 struct historian;
-struct readers *readers_new(const char *url);
+/* password may be NULL. */
+struct readers *readers_new(const char *url, const char *password);
 void readers_free(struct readers **r);
 /* Any thread. NX_E_NOT_FOUND while ingestion has not made the store yet. */
 NX_MUST_CHECK enum nx_err readers_take(struct readers *r, struct historian **out, struct nx_note *why);

@@ -10,18 +10,19 @@
 
 struct readers {
     pthread_mutex_t lock;
-    char *url;
+    char *url, *password;
     struct historian *idle[READERS_KEPT];
     unsigned idle_count;
 };
 
 struct readers *
-readers_new(const char *url)
+readers_new(const char *url, const char *password)
 {
     struct readers *r = mem_alloc(sizeof *r);
 
     pthread_mutex_init(&r->lock, NULL);
     r->url = mem_strdup(url);
+    r->password = password ? mem_strdup(password) : NULL;
     return r;
 }
 
@@ -37,6 +38,7 @@ readers_free(struct readers **pr)
         historian_close(&r->idle[--r->idle_count]);
     pthread_mutex_destroy(&r->lock);
     free(r->url);
+    free(r->password);
     free(r);
 }
 
@@ -50,7 +52,9 @@ readers_take(struct readers *r, struct historian **out, struct nx_note *why)
     pthread_mutex_unlock(&r->lock);
     if (*out)
         return NX_OK;
-    return historian_open(out, &(struct historian_conf){.url = r->url, .role = HISTORIAN_READER}, why);
+    return historian_open(out,
+                          &(struct historian_conf){.url = r->url, .password = r->password, .role = HISTORIAN_READER},
+                          why);
 }
 
 void

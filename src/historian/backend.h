@@ -49,6 +49,9 @@ struct history_series {
     enum nx_type data_type; /* of its values: rollups' numbers are shown as this type */
 };
 
+/* A verification under way. */
+struct verify;
+
 struct historian_backend {
     const char *scheme; /* of URLs, with the colon */
     unsigned max_writers;
@@ -65,6 +68,9 @@ struct historian_backend {
                           struct nx_note *why);
     enum nx_err (*stats)(struct historian *h, struct historian_stats *out, struct nx_note *why);
 
+    /* What only the backend can see: files, tables, books. NULL: nothing. */
+    enum nx_err (*verify)(struct historian *h, struct verify *v, struct nx_note *why);
+
     /* Everything between the two sees one state of the store. */
     enum nx_err (*begin)(struct historian *h, struct nx_note *why);
     void (*end)(struct historian *h);
@@ -80,6 +86,10 @@ struct historian_backend {
     enum nx_err (*before)(struct historian *h, const struct history_series *s, int64_t time_us, struct arena *a,
                           struct history_row *out, struct nx_note *why);
 };
+
+/* Counts and passes on. */
+void historian_found(struct verify *v, const char *place, const char *topic, const char *remedy, const char *what, ...)
+    NX_PRINTF(5, 6);
 
 /* The first member of every backend's object. */
 struct historian {

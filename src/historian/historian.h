@@ -101,6 +101,23 @@ struct historian_stats {
 };
 NX_MUST_CHECK enum nx_err historian_stats_of(struct historian *h, struct historian_stats *out, struct nx_note *why);
 
+/* Something that is wrong. Texts are borrowed for the call. */
+struct historian_finding {
+    const char *place; /* file or table */
+    const char *topic; /* "": not of one series */
+    const char *what, *remedy;
+};
+typedef void historian_finding_cb(void *arg, const struct historian_finding *f);
+struct historian_verified {
+    uint64_t series, points, rollups, findings;
+};
+/* Reads everything: values decode, are in order and once each, are as many as the books say; the ledger is sound;
+ * rollups are what the points give. Takes as long as reading does; is_canceled is asked now and then (NULL: never).
+ * NX_OK also when things were found; an error when it could not look. */
+NX_MUST_CHECK enum nx_err historian_verify(struct historian *h, historian_finding_cb *each, void *arg,
+                                           bool (*is_canceled)(void *arg), struct historian_verified *out,
+                                           struct nx_note *why);
+
 /* --- reading --- */
 
 /* MINMAX gives per bucket the points of the minimum and the maximum in the order of their times, and the first bad

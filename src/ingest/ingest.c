@@ -168,6 +168,20 @@ start_log(const struct ingest *g, struct nx_note *why)
     return log_init(&conf, why);
 }
 
+/* "postgres://user:secret@host/db?password=secret" */
+static char *
+hide_password(const char *url)
+{
+    const char *authority = strstr(url, "://"), *query = strstr(url, "password=");
+    const char *host = authority ? memrchr(authority + 3, '@', strcspn(authority + 3, "/?")) : NULL;
+    const char *colon = host ? memchr(authority + 3, ':', (size_t)(host - authority - 3)) : NULL;
+    int head = (int)(colon ? colon - url : 0), kept = query ? (int)(query - url) : (int)strlen(url);
+
+    if (!colon)
+        return query ? mem_printf("%.*spassword=***", kept, url) : mem_strdup(url);
+    return mem_printf("%.*s:***%.*s%s", head, url, kept - (int)(host - url), host, query ? "password=***" : "");
+}
+
 /* A fake loop has no sockets to serve on. */
 static enum nx_err
 open_http(struct ingest *g, struct nx_note *why)
@@ -202,6 +216,7 @@ open_parts(struct ingest *g, const struct conf_source *src, struct nx_note *why)
         (err = start_log(g, why)) != NX_OK)
         return err;
     status_init(g);
+    g->historian_shown = hide_password(g->conf.historian.url);
     if ((err = file_make_dir(g->conf.buffer.disk_path, 0750, why)) != NX_OK || (err = foreign_open(g, why)) != NX_OK)
         return err;
     dead_letter_init(&g->dead, g->conf.buffer.disk_path);
@@ -229,7 +244,7 @@ ingest_open(struct ingest **out, struct loop *loop, const struct conf_source *sr
     mqtt_start(g->tags);
     loop_timer_start(loop, &g->tick, TICK_MS, TICK_MS, on_tick, g);
     log_info(&g->log, "ingestion started", KV_STR("broker", g->conf.mqtt.broker_url),
-             KV_STR("historian", g->conf.historian.url), KV_UINT("writers", g->writer_count),
+             KV_STR("historian", g->historian_shown), KV_UINT("writers", g->writer_count),
              KV_UINT("port", g->http ? http_port(g->http) : 0));
     *out = g;
     return NX_OK;
@@ -293,6 +308,7 @@ ingest_free(struct ingest **out)
     dead_letter_fini(&g->dead);
     refused_fini(&g->refused);
     free(g->client_id_tags);
+    free(g->historian_shown);
     if (g->metrics)
         metrics_free(&g->metrics);
     conf_free(&g->conf_memory);

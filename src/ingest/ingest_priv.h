@@ -95,6 +95,7 @@ struct keeper {
     struct historian *historian;
     struct loop_timer timer;
     bool is_running;
+    uint64_t began_ms;
     struct nx_note now, result; /* under way; err is not 0: the last one failed, nothing is lost */
 };
 
@@ -135,6 +136,7 @@ struct ingest {
     struct ingest_conf conf;
     struct log_ctx log;
     char *client_id_tags;
+    char *historian_shown; /* its URL without the password */
     struct mqtt *batches, *tags;
     struct nx_note batches_why, tags_why;
     struct http_server *http;

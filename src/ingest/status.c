@@ -135,7 +135,7 @@ status(void *arg)
 
     return json_pack("{s:{s:s, s:o, s:o}, s:{s:s, s:o, s:o}, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}}",
                      "broker", "url", g->conf.mqtt.broker_url, "batches", connection(g->batches, &g->batches_why),
-                     "tags", connection(g->tags, &g->tags_why), "historian", "url", g->conf.historian.url, "trouble",
+                     "tags", connection(g->tags, &g->tags_why), "historian", "url", g->historian_shown, "trouble",
                      trouble(writers_trouble(g)), "writers", writers_status(g), "foreign", spool_status(&g->foreign),
                      "totals", "batches", (json_int_t)g->batches_total, "points", (json_int_t)g->points_total,
                      "duplicate_batches", (json_int_t)g->duplicate_batches, "duplicate_points",

@@ -10,7 +10,8 @@
 #define BACKOFF_MAX_MS   5000u
 #define LEAVE_AFTER_MS   5000u /* without a historian: others get the batches */
 #define KEEP_EVERY_MS    1000u
-#define KEEP_RETRY_MS    10000u
+#define KEEP_RETRY_MS    5000u
+#define KEEP_WORKED_MS   100u
 #define COMMIT_TARGET_NS UINT64_C(20000000) /* half of what a transaction may take at the worst */
 #define CAP_BATCHES      16u                /* of ingestion.batch_size: what a transaction holds at most */
 
@@ -159,7 +160,7 @@ static void retry_due(struct loop_timer *t, void *arg);
 static void
 on_failed(struct ingest *g, struct writer *w, struct job *job)
 {
-    w->backoff_ms = backoff(w->backoff_ms);
+    w->backoff_ms = job->err == NX_E_BUSY ? BACKOFF_MIN_MS : backoff(w->backoff_ms); /* that passes soon */
     loop_timer_start(g->loop, &w->retry, w->backoff_ms, 0, retry_due, w);
     note_failure(g, w, job);
     if (job->count == 0) {
@@ -168,7 +169,7 @@ on_failed(struct ingest *g, struct writer *w, struct job *job)
     }
     g->retries++;
     metric_inc(g->m_retries);
-    if (job->attempts++ > 0)
+    if (job->attempts++ > 0 && job->err != NX_E_BUSY)
         job->retry_at_ms =
             loop_now_ms(g->loop) + backoff((uint64_t)BACKOFF_MIN_MS << (job->attempts < 6 ? job->attempts : 6));
     LL_APPEND(g->returned, job);
@@ -293,6 +294,17 @@ retry_due(struct loop_timer *t, void *arg)
 
 static void keep_due(struct loop_timer *t, void *arg);
 
+/* One that found something to do looks again at once. */
+static uint64_t
+keep_again_ms(const struct ingest *g)
+{
+    uint64_t took_ms = loop_now_ms(g->loop) - g->keeper.began_ms;
+
+    if (g->keeper.now.err != NX_OK)
+        return KEEP_RETRY_MS;
+    return took_ms >= KEEP_WORKED_MS ? 0 : KEEP_EVERY_MS;
+}
+
 static void
 on_keeper_done(void *arg)
 {
@@ -301,25 +313,23 @@ on_keeper_done(void *arg)
 
     k->is_running = false;
     k->result = k->now;
-    if (k->now.err != NX_OK)
+    if (k->now.err != NX_OK && g->storage.err == NX_OK)
         log_warn(&g->log, "historian cannot seal or delete old values; trying again", KV_NOTE(&k->now));
     if (g->is_stopping)
         ingest_check_stopped(g);
     else
-        loop_timer_start(g->loop, &k->timer, k->now.err == NX_OK ? KEEP_EVERY_MS : KEEP_RETRY_MS, 0, keep_due, g);
+        loop_timer_start(g->loop, &k->timer, keep_again_ms(g), 0, keep_due, g);
 }
 
+/* Also while nothing can be stored: what waits for the keeper may be the reason. */
 static void
 keep_due(struct loop_timer *t, void *arg)
 {
     struct ingest *g = arg;
 
     (void)t;
-    if (g->storage.err != NX_OK) { /* says enough */
-        loop_timer_start(g->loop, &g->keeper.timer, KEEP_EVERY_MS, 0, keep_due, g);
-        return;
-    }
     g->keeper.is_running = true;
+    g->keeper.began_ms = loop_now_ms(g->loop);
     loop_worker_run(g->keeper.thread, keeper_run, on_keeper_done, g);
 }
 

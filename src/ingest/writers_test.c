@@ -351,6 +351,27 @@ refused_batch_waits_for_its_file(void **state)
     close_ingest(f, true);
 }
 
+/* A writer that waits for the keeper must not keep it from its work. */
+static void
+upkeep_goes_on_while_nothing_is_stored(void **state)
+{
+    struct fixture *f = *state;
+    unsigned before;
+
+    open_ingest(f, NULL);
+    db.commit_err = NX_E_BUSY;
+    receive_batch_of(TOPIC, 1, 1, 5000);
+    run(f, 3000);
+    before = db.kept;
+    run(f, 10000);
+    assert_in_range(db.kept, before + 8, before + 12);
+    assert_int_equal(0, clients[0]->acked_count);
+    db.commit_err = NX_OK;
+    run(f, 300); /* soon */
+    assert_true(db.is_stored[1]);
+    close_ingest(f, true);
+}
+
 static void
 unknown_outcome_is_asked_for_again(void **state)
 {
@@ -415,6 +436,7 @@ main(void)
         cmocka_unit_test_setup_teardown(historian_of_somebody_else_takes_no_batches_away, start, teardown),
         cmocka_unit_test_setup_teardown(refused_batch_is_put_aside_and_the_others_are_stored, start, teardown),
         cmocka_unit_test_setup_teardown(refused_batch_waits_for_its_file, start, teardown),
+        cmocka_unit_test_setup_teardown(upkeep_goes_on_while_nothing_is_stored, start, teardown),
         cmocka_unit_test_setup_teardown(unknown_outcome_is_asked_for_again, start, teardown),
         cmocka_unit_test_setup_teardown(batch_that_is_on_its_way_is_not_taken_twice, start, teardown),
         cmocka_unit_test(transactions_grow_while_they_are_quick),

@@ -29,7 +29,7 @@ struct tagmsg {
 };
 
 /* Appends {"value":..,"quality":..,"timestamp":ms,...}, in MessagePack with the names of the compact spelling. Empty
- * members are left out. */
+ * members are left out. MessagePack wants room for 160 bytes and the texts, however long it gets. */
 void tagmsg_encode(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *msg);
 
 /* Reads an object, or a bare number, string or boolean. scratch holds unescaped strings. NX_E_PROTO with a note that

@@ -7,7 +7,7 @@
 #include <math.h>
 
 /* All names with their heads, nine numbers at their longest, the heads of three texts. */
-#define FIXED_MAX 192u
+#define FIXED_MAX 160u /* 145 at most */
 
 static uint8_t *
 put_name(uint8_t *o, const char *name, size_t len)

@@ -4,16 +4,22 @@ long; ingestion is killed at random. Afterwards an independent reader finds ever
 NEXUS_ROUNDS and NEXUS_KILLS set how often (few in `make test`, 20 and 200 in `make chaos`).
 """
 import os
+import random
+import signal
+import socket
 import sqlite3
 import subprocess
+import threading
 import time
 
 import pytest
 
 from support.modbus import CountingServer
-from support.process import wait_until
+from support.postgres import Postgres
+from support.process import free_port, wait_until
 
 TAGS = 10
+KILLS = int(os.environ.get("NEXUS_KILLS", "4"))
 INTERVAL_MS = 50
 
 
@@ -53,6 +59,32 @@ class SqliteReader:
             return []
         series = reply.json()["series"][0]
         return [int(v) for v, q in zip(series["v"], series["q"]) if q >= 192 and v is not None]
+
+
+class PostgresReader:
+    """Plain SQL, by psql: nothing of ours is in between."""
+
+    def __init__(self, postgres: Postgres):
+        self.postgres = postgres
+
+    def values(self, tag: int) -> list[int]:
+        if self.postgres.value("SELECT to_regclass('hist.raw') IS NOT NULL") != "t":
+            return []
+        rows = self.postgres.sql("SELECT value::int8 FROM hist.raw JOIN hist.series USING (series_id)"
+                                 f" WHERE topic = 'uns/test/db/n{tag}' AND quality >= 192 ORDER BY time")
+        return [int(row[0]) for row in rows]
+
+
+def use(platform, url: str) -> None:
+    for role in ("ingest", "core"):
+        platform.extra[role] = [f"historian.url={url}"]
+
+
+@pytest.fixture
+def postgres(processes, platform, tmp_path):
+    server = Postgres(processes, tmp_path).start()
+    use(platform, server.url)
+    return server
 
 
 def writers(platform, role: str = "ingest") -> dict:
@@ -153,9 +185,145 @@ def test_locked_by_another_program(platform, counting, rounds, rng):
 def test_kill_ingestion(platform, counting, rng):
     reader = SqliteReader(platform)
     start(platform, reader)
-    for _ in range(int(os.environ.get("NEXUS_KILLS", "4"))):
+    for _ in range(KILLS):
         time.sleep(rng.uniform(0.05, 1.0))
         platform.roles["ingest"].kill()
         time.sleep(rng.uniform(0, 0.3))
         platform.start_role("ingest")
     check_exactly_once(platform, reader, counting)
+
+
+# --- 17, 21: PostgreSQL ---
+
+def kill_rounds(platform, postgres, victims: list[str], rng: random.Random, at_once: int = 1) -> list[str]:
+    """Kills up to at_once of the victims in each round, brings them back in any order; returns who was killed."""
+    kill = {"postgres": postgres.kill, "broker": platform.broker.kill, "ingest": lambda: platform.roles["ingest"].kill()}
+    revive = {"postgres": postgres.start, "broker": platform.broker.start, "ingest": lambda: platform.start_role("ingest")}
+    killed = []
+    for _ in range(KILLS):
+        time.sleep(rng.uniform(0.1, 1.0))  # a random phase of the flow is the point of the test
+        dead = rng.sample(victims, rng.randint(1, at_once))
+        for victim in dead:
+            kill[victim]()
+            time.sleep(rng.uniform(0.0, 0.5) / len(dead))
+        for victim in rng.sample(dead, len(dead)):
+            revive[victim]()
+        killed += dead
+    return killed
+
+
+def test_kill_postgres(platform, counting, postgres, rng):
+    """Ingestion is not restarted: it finds the database again by itself."""
+    reader = PostgresReader(postgres)
+    start(platform, reader)
+    pid = platform.roles["ingest"].pid
+    kill_rounds(platform, postgres, ["postgres"], rng)
+    check_exactly_once(platform, reader, counting)
+    assert platform.roles["ingest"].pid == pid and platform.roles["ingest"].is_running()
+
+
+def test_kill_any_of_broker_ingestion_and_postgres(platform, counting, postgres, rng):
+    reader = PostgresReader(postgres)
+    start(platform, reader)
+    killed = kill_rounds(platform, postgres, ["postgres", "broker", "ingest"], rng, at_once=3)
+    print(killed)
+    check_exactly_once(platform, reader, counting, 90)
+
+
+def test_database_is_away_at_the_start(platform, counting, postgres):
+    """Everything starts without it; when it comes, what was read meanwhile is stored."""
+    postgres.stop()
+    platform.start()
+    assert platform.status("ingest")["historian"]["trouble"]["error"] in ("OFFLINE", "REFUSED")
+    assert not writers(platform)["is_listening"]
+    wait_until(lambda: counting.counts[0] >= 40, what="polling without a database")
+    postgres.start()
+    platform.log_in()
+    reader = PostgresReader(postgres)
+    wait_until(lambda: reader.values(0), 30, "a first stored value")
+    check_exactly_once(platform, reader, counting)
+
+
+def test_database_stands_still(platform, counting, postgres, rounds, rng):
+    """Slow: its processes get no time for some seconds (SIGSTOP), again and again."""
+    reader = PostgresReader(postgres)
+    start(platform, reader)
+    for _ in range(rounds(2)):
+        time.sleep(rng.uniform(0.2, 1))
+        pids = [postgres.process.pid, *postgres._backends()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(rng.uniform(1, 4))
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    check_exactly_once(platform, reader, counting)
+
+
+def test_table_is_locked(platform, counting, postgres, rounds, rng):
+    reader = PostgresReader(postgres)
+    start(platform, reader)
+    for _ in range(rounds(2)):
+        seconds = rng.uniform(0.5, 3)
+        postgres.sql(f"BEGIN; LOCK TABLE hist.raw, hist.ledger; SELECT pg_sleep({seconds:.2f}); ROLLBACK")
+        time.sleep(rng.uniform(0.1, 0.5))
+    check_exactly_once(platform, reader, counting)
+
+
+class Cutter:
+    """Between ingestion and the database. Cuts connections right behind a COMMIT, before its answer comes back: whether
+    it was done is then known to the database alone."""
+
+    def __init__(self, target: int, rng: random.Random):
+        self.target, self.rng, self.port = target, rng, free_port()
+        self.cuts, self.is_cutting = 0, False
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.target))
+            state = {"cut": False}
+            threading.Thread(target=self._pump, args=(client, server, state, True), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, state, False), daemon=True).start()
+
+    def _pump(self, source, sink, state: dict, is_client: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                if state["cut"]:
+                    break
+                if is_client and self.is_cutting and b"commit_work" in data and self.rng.random() < 0.3:
+                    state["cut"] = True  # nothing of the answer gets through
+                    self.cuts += 1
+                    sink.sendall(data)
+                    time.sleep(0.05)
+                    break
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self.listener.close()
+
+
+def test_outcome_of_a_commit_is_not_known(platform, counting, postgres, rounds, rng):
+    """The same batches are brought once more; the ledger knows those that were stored."""
+    cutter = Cutter(postgres.port, rng)
+    platform.extra["ingest"] = [f"historian.url={postgres.url.replace(str(postgres.port), str(cutter.port))}"]
+    reader = PostgresReader(postgres)
+    start(platform, reader)
+    cutter.is_cutting = True
+    wait_until(lambda: cutter.cuts >= rounds(10), 120, "connections cut behind a COMMIT")
+    cutter.is_cutting = False
+    check_exactly_once(platform, reader, counting)
+    known = int(postgres.value("SELECT sum(duplicate_batches) FROM hist.lane"))
+    assert known >= 1, f"{cutter.cuts} cuts, and the ledger was never asked"
+    cutter.close()

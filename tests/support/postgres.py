@@ -54,11 +54,7 @@ class Postgres:
 
     def _make(self) -> None:
         self.directory.mkdir()
-        if self.owner:  # pytest's directories are for root only: let the server through to its own
-            os.chown(self.directory, *self.owner)
-            for parent in [self.directory, *self.directory.parents]:
-                if parent.stat().st_uid == 0 and parent != pathlib.Path("/") and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
+        self._let_through()
         secret = self.directory / "password"
         secret.write_text(self.password)
         secret.chmod(0o644)
@@ -68,6 +64,15 @@ class Postgres:
         with (self.data / "postgresql.conf").open("a") as out:
             out.writelines(f"{key} = '{value}'\n" for key, value in
                            {**self.settings, "port": self.port, "unix_socket_directories": str(self.directory)}.items())
+
+    def _let_through(self) -> None:
+        """pytest's directories are for root only, again whenever another run begins."""
+        if not self.owner:
+            return
+        os.chown(self.directory, *self.owner)
+        for parent in [self.directory, *self.directory.parents]:
+            if parent.stat().st_uid == 0 and parent != pathlib.Path("/") and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
 
     @property
     def data(self) -> pathlib.Path:
@@ -81,6 +86,7 @@ class Postgres:
         return f"postgres://nexus:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> "Postgres":
+        self._let_through()
         self.process = self.processes.start("postgres", *self.prefix, program("postgres"), "-D", self.data)
         wait_until(self._answers, 60, "PostgreSQL answering")
         return self

@@ -280,6 +280,7 @@ const struct historian_backend historian_sqlite = {
     .seal = lite_seal,
     .ledger = lite_ledger,
     .stats = lite_stats,
+    .verify = lite_verify,
     .begin = lite_begin,
     .end = lite_end,
     .find = lite_find,

@@ -155,6 +155,7 @@ enum nx_err lite_seal(struct historian *base, struct nx_note *why);
 enum nx_err lite_ledger(struct historian *base, struct arena *a, struct historian_ledger_row **rows, size_t *n,
                         struct nx_note *why);
 enum nx_err lite_stats(struct historian *base, struct historian_stats *out, struct nx_note *why);
+enum nx_err lite_verify(struct historian *base, struct verify *v, struct nx_note *why);
 enum nx_err lite_begin(struct historian *base, struct nx_note *why);
 void lite_end(struct historian *base);
 enum nx_err lite_find(struct historian *base, const char *topic, struct arena *a, struct history_series *out,

@@ -6,6 +6,7 @@
  * hold. */
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "historian/rollup.h"
@@ -164,13 +165,19 @@ roll_series(struct roll *x, int64_t sid)
 
 /* --- the files of one day --- */
 
+static bool
+keeps_minutes(const struct lite *h, int month, int64_t now_us)
+{
+    return h->rollup_retention_days == 0 ||
+           roll_first_day(ROLL_MONTH, month + 1) > day_of(now_us - h->rollup_retention_days * DAY_US);
+}
+
 static enum nx_err
 roll_begin(struct roll *x, int64_t now_us)
 {
     const struct lite *h = x->h;
     int month = roll_period(ROLL_MONTH, x->day), year = roll_period(ROLL_YEAR, x->day);
-    bool has_month = h->rollup_retention_days == 0 ||
-                     roll_first_day(ROLL_MONTH, month + 1) > day_of(now_us - h->rollup_retention_days * DAY_US);
+    bool has_month = keeps_minutes(h, month, now_us);
     enum nx_err err = day_open(h, x->day, false, &x->values, x->why);
 
     x->chunk = mem_calloc(RUN_MAX_POINTS, sizeof *x->chunk);
@@ -358,18 +365,54 @@ rolled_state(struct lite *h, int day, int *state, struct nx_note *why)
     return err;
 }
 
-/* The oldest day that is over and was not begun. */
+/* A file of rollups was taken away: whoever did that wants it made again, for all of its days that still have values.
+ */
 static enum nx_err
-find_new(struct lite *h, int64_t over_us, int *day, struct nx_note *why)
+forget_lost(struct lite *h, enum roll_file kind, int day, bool *is_lost, struct nx_note *why)
+{
+    int period = roll_period(kind, day);
+    struct db_stmt *st;
+    char path[4096];
+    enum nx_err err;
+
+    if (access(roll_path(h, kind, period, path, sizeof path), F_OK) == 0)
+        return NX_OK;
+    *is_lost = true;
+    err = db_prepare(h->db, "DELETE FROM rolled WHERE state = 1 AND day >= ? AND day < ?", &st, why);
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, roll_first_day(kind, period));
+    db_bind_i64(st, 2, roll_first_day(kind, period + 1));
+    return db_run(st, why);
+}
+
+static enum nx_err
+must_roll(struct lite *h, int day, int64_t now_us, bool *must, struct nx_note *why)
+{
+    int state = 0;
+    enum nx_err err = rolled_state(h, day, &state, why);
+
+    *must = state < 0;
+    if (err == NX_OK && state == 1)
+        err = forget_lost(h, ROLL_YEAR, day, must, why);
+    if (err == NX_OK && state == 1 && keeps_minutes(h, roll_period(ROLL_MONTH, day), now_us))
+        err = forget_lost(h, ROLL_MONTH, day, must, why);
+    return err;
+}
+
+/* The oldest day that is over and was not begun, or whose rollups are gone. */
+static enum nx_err
+find_new(struct lite *h, int64_t over_us, int64_t now_us, int *day, struct nx_note *why)
 {
     struct arena a = {0};
-    int *days, state = 0;
+    int *days;
+    bool must = false;
     size_t n;
     enum nx_err err = day_list(h, &a, &days, &n, why);
 
     *day = -1;
     for (size_t i = 0; err == NX_OK && i < n && *day < 0 && (days[i] + 1) * DAY_US <= over_us; i++)
-        if ((err = rolled_state(h, days[i], &state, why)) == NX_OK && state < 0)
+        if ((err = must_roll(h, days[i], now_us, &must, why)) == NX_OK && must)
             *day = days[i];
     arena_free(&a);
     return err;
@@ -392,7 +435,7 @@ find_begun_or_new(struct lite *h, int64_t now_us, bool all, int *day, int64_t *t
     if (err != NX_OK || *day >= 0 || !is_time(&h->at.looked_us, now_us, LOOK_EVERY_US, all))
         return err;
     *through = 0;
-    err = find_new(h, all ? now_us : now_us - GRACE_US, day, why);
+    err = find_new(h, all ? now_us : now_us - GRACE_US, now_us, day, why);
     if (err == NX_OK && *day >= 0)
         h->at.looked_us = 0; /* there may be more */
     return err;

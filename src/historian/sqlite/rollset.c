@@ -3,11 +3,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/crc32c.h"
 #include "base/mem.h"
 #include "base/rbuf.h"
 #include "historian/sqlite/run.h"
 
-#define VERSION 1
+#define VERSION   1
+#define CRC_BYTES 4u
 
 /* Columns in the order of the bytes. A column is a run: of each rollup a time, a quality and a value. */
 enum column { COUNT, BAD, FIRST, LAST, MIN, MAX, SUM, AREA, AREA_LEFT, COLUMNS };
@@ -57,6 +59,7 @@ rollset_encode(struct wbuf *w, const struct history_rollup *r, size_t n, enum hi
 {
     struct point *cells = mem_calloc(n, sizeof *cells);
     struct wbuf run = wbuf_init(0);
+    size_t start = w->len;
 
     wbuf_u8(w, VERSION);
     wbuf_varint(w, n);
@@ -68,6 +71,8 @@ rollset_encode(struct wbuf *w, const struct history_rollup *r, size_t n, enum hi
         wbuf_varint(w, run.len);
         wbuf_slice(w, wbuf_slice_of(&run));
     }
+    if (!w->failed)
+        wbuf_le32(w, crc32c(0, w->p + start, w->len - start));
     wbuf_free(&run);
     free(cells);
 }
@@ -160,16 +165,29 @@ decode_columns(struct rbuf *in, int64_t width_us, struct history_rollup *r, size
     return rbuf_finish(in) == NX_OK ? NX_OK : NX_E_CORRUPT;
 }
 
+static bool
+is_intact(struct slice data)
+{
+    struct rbuf end = rbuf_init(slice(data.p + data.len - CRC_BYTES, CRC_BYTES));
+
+    return rbuf_le32(&end) == crc32c(0, data.p, data.len - CRC_BYTES);
+}
+
 enum nx_err
 rollset_decode(struct slice data, enum history_level level, struct history_rollup *r, size_t *n)
 {
-    struct rbuf in = rbuf_init(data);
-    bool is_known = rbuf_u8(&in) == VERSION;
-    uint64_t count = rbuf_varint(&in);
+    struct rbuf in;
     struct point *cells;
+    uint64_t count;
+    bool is_known;
     enum nx_err err;
 
     *n = 0;
+    if (data.len < CRC_BYTES || !is_intact(data))
+        return NX_E_CORRUPT;
+    in = rbuf_init(slice(data.p, data.len - CRC_BYTES));
+    is_known = rbuf_u8(&in) == VERSION;
+    count = rbuf_varint(&in);
     if (!is_known || count < 1 || count > ROLLSET_MAX)
         return NX_E_CORRUPT;
     cells = mem_calloc((size_t)count, sizeof *cells);

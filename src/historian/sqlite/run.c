@@ -3,14 +3,16 @@
 #include <assert.h>
 #include <math.h>
 
+#include "base/crc32c.h"
 #include "base/rbuf.h"
 
-enum { FLAG_UNIT = 3, FLAG_REGULAR = 4, FLAG_ONE_QUALITY = 8, FLAGS = 15 };
+enum { FLAG_UNIT = 3, FLAG_REGULAR = 4, FLAG_ONE_QUALITY = 8, FLAG_CRC = 16, FLAGS = 31 };
 enum value_enc { ENC_SAME, ENC_DELTA, ENC_DECIMAL, ENC_DECIMAL_FLOAT, ENC_XOR };
 
 static const int64_t units_us[] = {1, 1000, 1000000};
 #define UNITS        3
 #define MAX_DECIMALS 6
+#define CRC_BYTES    4u
 static const double pow10s[MAX_DECIMALS + 1] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
 
 static uint64_t
@@ -457,14 +459,14 @@ decode_values(struct rbuf *r, struct point *p, size_t n)
 
 /* --- the whole --- */
 
-void
-run_encode(struct wbuf *w, const struct point *p, size_t n)
+static void
+encode(struct wbuf *w, const struct point *p, size_t n, unsigned more_flags)
 {
     unsigned unit = coarsest_unit(p, n);
     bool regular = is_regular(p, n), one_quality = same_quality(p, n) == n;
 
     assert(n >= 1 && n <= RUN_MAX_POINTS);
-    wbuf_u8(w, unit | (regular ? FLAG_REGULAR : 0u) | (one_quality ? FLAG_ONE_QUALITY : 0u));
+    wbuf_u8(w, unit | (regular ? FLAG_REGULAR : 0u) | (one_quality ? FLAG_ONE_QUALITY : 0u) | more_flags);
     encode_times(w, p, n, units_us[unit], regular);
     encode_quality(w, p, n, one_quality);
     for (size_t at = 0, k; at < n; at += k) {
@@ -473,12 +475,45 @@ run_encode(struct wbuf *w, const struct point *p, size_t n)
     }
 }
 
+void
+run_encode(struct wbuf *w, const struct point *p, size_t n)
+{
+    encode(w, p, n, 0);
+}
+
+void
+run_encode_checked(struct wbuf *w, const struct point *p, size_t n)
+{
+    size_t start = w->len;
+
+    encode(w, p, n, FLAG_CRC);
+    if (!w->failed)
+        wbuf_le32(w, crc32c(0, w->p + start, w->len - start));
+}
+
+/* Takes the check sum off the end of data. */
+static bool
+is_intact(struct slice *data)
+{
+    struct rbuf end;
+
+    if (data->len < CRC_BYTES)
+        return false;
+    data->len -= CRC_BYTES;
+    end = rbuf_init(slice(data->p + data->len, CRC_BYTES));
+    return rbuf_le32(&end) == crc32c(0, data->p, data->len);
+}
+
 enum nx_err
 run_decode(struct slice data, struct point *p, size_t n)
 {
-    struct rbuf r = rbuf_init(data);
-    unsigned flags = rbuf_u8(&r);
+    struct rbuf r;
+    unsigned flags;
 
+    if (data.len > 0 && data.p[0] & FLAG_CRC && !is_intact(&data))
+        return NX_E_CORRUPT;
+    r = rbuf_init(data);
+    flags = rbuf_u8(&r);
     if (n < 1 || n > RUN_MAX_POINTS || flags > FLAGS || (flags & FLAG_UNIT) >= UNITS)
         return NX_E_CORRUPT;
     decode_times(&r, p, n, (uint64_t)units_us[flags & FLAG_UNIT], flags & FLAG_REGULAR);

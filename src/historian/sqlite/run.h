@@ -15,8 +15,10 @@
 
 /* n in 1..RUN_MAX_POINTS; times must not descend. Fails only through w (too large). */
 void run_encode(struct wbuf *w, const struct point *points, size_t n);
+/* The same with a check sum. */
+void run_encode_checked(struct wbuf *w, const struct point *points, size_t n);
 /* Decodes the n points that were encoded; strings point into data. NX_E_CORRUPT when the bytes are not a run of n
- * points. Never reads past data. */
+ * points or the check sum is wrong. Never reads past data. */
 NX_MUST_CHECK enum nx_err run_decode(struct slice data, struct point *points, size_t n);
 
 #endif

@@ -239,13 +239,37 @@ ranges_match_a_bitmap(void **state)
     seqset_fini(&r);
 }
 
+static void
+a_check_sum_finds_every_flipped_bit(void **state)
+{
+    struct point p[50], out[50];
+    struct wbuf w = wbuf_init(0);
+
+    (void)state;
+    for (unsigned i = 0; i < MEM_COUNT(p); i++)
+        p[i] = (struct point){.time_us = i * 1000, .quality = NX_Q_GOOD, .value = nx_value_double(i * 0.25)};
+    run_encode_checked(&w, p, MEM_COUNT(p));
+    assert_int_equal(NX_OK, run_decode(wbuf_slice_of(&w), out, MEM_COUNT(p)));
+    assert_true(value_eq(&p[49].value, &out[49].value));
+    for (size_t bit = 0; bit < w.len * 8; bit++) {
+        w.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(NX_E_CORRUPT, run_decode(wbuf_slice_of(&w), out, MEM_COUNT(p)));
+        w.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    wbuf_free(&w);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_comes_back),         cmocka_unit_test(odd_doubles_come_back),
-        cmocka_unit_test(every_truncation_is_refused),   cmocka_unit_test(damaged_bytes_never_escape),
-        cmocka_unit_test(decimals_cost_about_two_bytes), cmocka_unit_test(blocks_give_back_their_runs),
+        cmocka_unit_test(a_check_sum_finds_every_flipped_bit),
+        cmocka_unit_test(every_kind_comes_back),
+        cmocka_unit_test(odd_doubles_come_back),
+        cmocka_unit_test(every_truncation_is_refused),
+        cmocka_unit_test(damaged_bytes_never_escape),
+        cmocka_unit_test(decimals_cost_about_two_bytes),
+        cmocka_unit_test(blocks_give_back_their_runs),
         cmocka_unit_test(ranges_match_a_bitmap),
     };
 

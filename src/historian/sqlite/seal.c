@@ -244,7 +244,7 @@ encode_chunk(struct seal *s, const struct point *p, size_t n)
 
     for (;;) {
         wbuf_reset(&s->data);
-        run_encode(&s->data, p, k);
+        run_encode_checked(&s->data, p, k);
         if (s->data.len <= CHUNK_BYTES || k <= CHUNK_LEAST)
             return k;
         k = k * (CHUNK_BYTES * 9 / 10) / s->data.len;

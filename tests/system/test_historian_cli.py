@@ -1,0 +1,184 @@
+"""`nexus historian stats|verify|migrate` on a store that ingestion wrote: what they print, and their exit codes."""
+import json
+import pathlib
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from support.process import wait_until
+
+TOPIC, TEXTS = "uns/press/force", "uns/press/state"
+HOUR_MS = 3600_000
+PER_DAY, DAYS = 400, 3
+
+
+@pytest.fixture(scope="module")
+def first_ms():
+    """A midnight some days ago, so that the days are over."""
+    return (int(time.time()) // 86400 - DAYS - 1) * 86400_000
+
+
+def publish(platform, topic: str, messages: list[dict]) -> None:
+    lines = "".join(json.dumps(m) + "\n" for m in messages)
+    subprocess.run(["mosquitto_pub", "-p", str(platform.broker.port), "-t", topic, "-q", "1", "-l"], input=lines,
+                   text=True, check=True, timeout=60)
+
+
+def messages(first_ms: int) -> tuple[list[dict], list[dict]]:
+    times = [first_ms + day * 86400_000 + i * 7919 for day in range(DAYS) for i in range(PER_DAY)]
+    numbers = [{"value": i / 8, "timestamp": t, "quality": "good", "unit": "kN"} for i, t in enumerate(times)]
+    numbers[7] = {"value": None, "timestamp": times[7], "quality": "bad"}
+    texts = [{"value": f"état {i}", "timestamp": t, "quality": "good"} for i, t in enumerate(times[::50])]
+    return numbers, texts
+
+
+@pytest.fixture
+def store(platform, first_ms) -> pathlib.Path:
+    """What ingestion left, not sealed yet."""
+    platform.start("ingest")
+    numbers, texts = messages(first_ms)
+    publish(platform, TOPIC, numbers)
+    publish(platform, TEXTS, texts)
+    wait_until(lambda: stored(platform.history) == len(numbers) + len(texts), what="everything stored")
+    platform.roles["ingest"].stop()
+    return platform.history
+
+
+def stored(history: pathlib.Path) -> int:
+    if not (history / "hist.db").exists():
+        return 0
+    with sqlite3.connect(f"file:{history}/hist.db?mode=ro", uri=True) as db:
+        return db.execute("SELECT points FROM total").fetchone()[0]
+
+
+class Historian:
+    def __init__(self, nexus, directory):
+        self.nexus, self.directory = nexus, directory
+
+    def __call__(self, *arguments, code=0) -> str:
+        done = subprocess.run([self.nexus, "historian", *map(str, arguments)], capture_output=True, text=True,
+                              timeout=100, cwd=self.directory)
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        self.error = done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def historian(build_dir, tmp_path) -> Historian:
+    return Historian(build_dir / "nexus", tmp_path)
+
+
+@pytest.fixture
+def copy(historian, store, tmp_path) -> pathlib.Path:
+    """A migrated store: sealed and rolled up."""
+    historian("migrate", "--from", f"sqlite:{store}", "--to", f"sqlite:{tmp_path}/copy")
+    return tmp_path / "copy"
+
+
+def flip(path: pathlib.Path, blob: bytes) -> None:
+    """One bit in the middle of a value that the file holds."""
+    data = bytearray(path.read_bytes())
+    middle = len(blob) // 2
+    data[data.index(blob[middle - 8:middle + 8]) + 8] ^= 0x10  # a long value lies on several pages
+    path.write_bytes(data)
+
+
+def blob_of(path: pathlib.Path, sql: str) -> bytes:
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    blob = db.execute(sql).fetchone()[0]
+    db.close()
+    return blob
+
+
+def test_stats_say_what_is_stored(historian, store, tmp_path, first_ms):
+    doc = json.loads(historian("stats", "--url", f"sqlite:{store}", "-o", "json"))
+    assert doc["backend"] == "sqlite" and doc["series"] == 2
+    assert doc["points"] == DAYS * PER_DAY * 51 // 50 and doc["unsealed_points"] == doc["points"]
+    assert doc["first"] == time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(first_ms / 1000))
+    # The same by the settings of a configuration file, and by an override.
+    (tmp_path / "nexus.yaml").write_text(f"historian:\n  url: sqlite:{store}\nmqtt:\n  broker_url: mqtt://x\n")
+    text = historian("stats", "--config", tmp_path / "nexus.yaml")
+    assert f"points               {doc['points']}" in text
+    assert historian("stats", "--set", f"historian.url=sqlite:{store}") == text
+    assert "does not exist" in (historian("stats", "--url", f"sqlite:{tmp_path}/none", code=3) + historian.error)
+    historian("stats", "--nonsense", code=2)
+    historian("migrate", code=2)
+
+
+def test_a_sound_store_is_called_sound(historian, store, copy):
+    text = historian("verify", "--url", f"sqlite:{store}")
+    assert "2 series, 1224 values, 0 rollups: all of it is sound" in text
+    text = historian("verify", "--url", f"sqlite:{copy}")
+    assert "2 series, 1224 values" in text and "sound" in text
+    assert int(text.split(" rollups")[0].split()[-1]) > 100
+
+
+def test_migration_keeps_everything_and_can_be_repeated(historian, store, copy, tmp_path, first_ms):
+    text = historian("migrate", "--from", f"sqlite:{store}", "--to", f"sqlite:{copy}")
+    assert text.startswith("0 values copied") and "2 series were complete" in text
+    stats = json.loads(historian("stats", "--url", f"sqlite:{copy}", "-o", "json"))
+    assert stats["points"] == 1224 and stats["unsealed_points"] == 0 and stats["quarantined_points"] == 0
+    with sqlite3.connect(copy / "hist.db") as db:
+        assert db.execute("SELECT unit FROM series WHERE topic = ?", (TOPIC,)).fetchone() == ("kN",)
+        gateways = db.execute("SELECT gateway FROM lane").fetchall()
+        assert gateways and all(name.startswith("migrate-") for name, in gateways)
+    # And back into a third one, from the sealed store: the same values again.
+    historian("migrate", "--from", f"sqlite:{copy}", "--to", f"sqlite:{tmp_path}/third")
+    assert "2 series, 1224 values" in historian("verify", "--url", f"sqlite:{tmp_path}/third")
+    assert historian("migrate", "--from", f"sqlite:{copy}", "--to", f"sqlite:{copy}", code=2) == ""
+
+
+def test_an_interrupted_migration_is_resumed(historian, store, tmp_path):
+    """As after a crash: some of a series is there already."""
+    target = f"sqlite:{tmp_path}/target"
+    historian("migrate", "--from", f"sqlite:{store}", "--to", target)
+    day = sorted((tmp_path / "target").glob("hist-????????.db"))[0]
+    day.unlink()
+    for rollups in (tmp_path / "target").glob("roll-*.db"):
+        rollups.unlink()
+    text = historian("migrate", "--from", f"sqlite:{store}", "--to", target)
+    assert not text.startswith("0 values copied")
+    assert "2 series, 1224 values" in historian("verify", "--url", target)
+
+
+def test_a_flipped_bit_is_found_and_named(historian, copy):
+    day = sorted(copy.glob("hist-????????.db"))[1]
+    flip(day, blob_of(day, "SELECT data FROM chunk ORDER BY length(data) DESC LIMIT 1"))
+    text = historian("verify", "--url", f"sqlite:{copy}", code=1)
+    assert day.name in text and TOPIC in text and "remedy:" in text and "are wrong" in text
+    others = [other.name for other in copy.glob("hist-????????.db") if other != day]
+    assert not any(name in text for name in others)
+
+
+def test_damaged_rollups_are_found_and_made_again(historian, copy, store, tmp_path):
+    month = sorted(copy.glob("roll-??????.db"))[0]
+    flip(month, blob_of(month, "SELECT data FROM minute WHERE data IS NOT NULL ORDER BY length(data) DESC LIMIT 1"))
+    text = historian("verify", "--url", f"sqlite:{copy}", code=1)
+    assert month.name in text and "remove the file: it is made again" in text
+    month.unlink()
+    # Whoever keeps the store makes them again; a migration does, too.
+    historian("migrate", "--from", f"sqlite:{store}", "--to", f"sqlite:{copy}")
+    assert month.exists()
+    assert "sound" in historian("verify", "--url", f"sqlite:{copy}")
+
+
+def test_a_store_with_wrong_books_is_found(historian, copy):
+    with sqlite3.connect(copy / "hist.db") as db:
+        db.execute("DELETE FROM ledger")
+    day = sorted(copy.glob("hist-????????.db"))[0]
+    with sqlite3.connect(day) as db:
+        db.execute("UPDATE day SET points = points + 1")
+    text = historian("verify", "--url", f"sqlite:{copy}", code=1)
+    assert "ledger of migrate-" in text and "according to its books" in text
+
+
+def test_ingestion_goes_on_in_a_migrated_store(historian, platform, copy, first_ms):
+    """The ledger is not copied; what a gateway sends again is recognised by its time."""
+    platform.history = copy
+    platform.start_role("ingest")
+    publish(platform, TOPIC, messages(first_ms)[0][:50])
+    wait_until(lambda: stored(copy) == 1224 + 50, what="the values taken")  # sealing will find that they are double
+    platform.roles["ingest"].stop()
+    assert "2 series, 1224 values" in historian("verify", "--url", f"sqlite:{copy}")
