@@ -1,6 +1,7 @@
 /* historian.c -- which database an URL means, and what is alike in all of them. */
 #include "historian/historian.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,7 +13,8 @@
 #define OLDEST_US (631152000 * INT64_C(1000000)) /* 1990-01-01 */
 #define DAY_US    (86400 * INT64_C(1000000))
 
-static const struct historian_backend *const backends[] = {&historian_sqlite, &historian_postgres, &historian_postgresql};
+static const struct historian_backend *const backends[] = {&historian_sqlite, &historian_postgres,
+                                                           &historian_postgresql};
 
 static const struct historian_backend *
 find_backend(const char *url)
@@ -23,16 +25,41 @@ find_backend(const char *url)
     return NULL;
 }
 
+/* "//user:secret@" becomes "//user:***@", "password=secret" "password=***". */
+const char *
+historian_shown_url(const char *url, char *buf, size_t cap)
+{
+    static const char key[] = "password=";
+    const char *user = url ? strstr(url, "//") : NULL, *at = user ? strrchr(user, '@') : NULL, *from = NULL, *to = NULL;
+
+    if (at && (from = memchr(user + 2, ':', (size_t)(at - user - 2)))) {
+        from++;
+        to = at;
+    } else if (url && (from = strstr(url, key))) {
+        from += sizeof key - 1;
+        to = from + strcspn(from, "& ");
+    }
+    if (from)
+        (void)snprintf(buf, cap, "%.*s***%s", (int)(from - url), url, to);
+    else
+        (void)snprintf(buf, cap, "%s", url ? url : "");
+    return buf;
+}
+
 enum nx_err
 historian_open(struct historian **out, const struct historian_conf *conf, struct nx_note *why)
 {
     const struct historian_backend *b = find_backend(conf->url);
     struct historian_conf full = *conf;
 
+    char shown[256];
+
     *out = NULL;
     if (!b)
-        return nx_fail(why, NX_E_CONFIG, "historian.url: \"%s\" is not known; write sqlite:<directory>",
-                       conf->url ? conf->url : "");
+        return nx_fail(why, NX_E_CONFIG,
+                       "historian.url: \"%s\" is not known; write sqlite:<directory> or"
+                       " postgres://<user>@<host>:<port>/<database>",
+                       historian_shown_url(conf->url, shown, sizeof shown));
     if (!full.wall_us)
         full.wall_us = historian_wall_us;
     return b->open(out, &full, why);

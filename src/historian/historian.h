@@ -45,6 +45,9 @@ void historian_close(struct historian **h);
  * not known. */
 unsigned historian_max_writers(const char *url);
 
+/* The URL for people and logs: without its password. Returns buf. */
+const char *historian_shown_url(const char *url, char *buf, size_t cap);
+
 /* --- writing --- */
 
 struct historian_commit_result {

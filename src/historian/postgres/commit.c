@@ -466,7 +466,7 @@ mends(struct commit *c, unsigned tries, enum nx_err *err)
     bool was_in_the_way = pg_state_is(conn, "40P01") || pg_state_is(conn, "40001");
 
     if (*err == NX_E_OFFLINE) /* a connection that had died before: nothing was lost with it */
-        return tries == 0 && !c->has_sent_commit && conn->sqlstate[0] == '\0';
+        return tries == 0 && !c->has_sent_commit;
     if (lacks_partition)
         return (*err = make_partitions(c)) == NX_OK;
     if (is_duplicate && !c->use_insert)

@@ -64,6 +64,13 @@ lost(struct pg_conn *c, struct nx_note *why)
     return err;
 }
 
+/* Shutdown, a time limit of the session, a broken connection: the server hangs up behind it. */
+static bool
+ends_session(const char *state)
+{
+    return strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0 || strcmp(state, "25P03") == 0;
+}
+
 static enum nx_err
 failed(struct pg_conn *c, const PGresult *r, struct nx_note *why)
 {
@@ -73,8 +80,11 @@ failed(struct pg_conn *c, const PGresult *r, struct nx_note *why)
     if (!state || PQstatus(c->raw) == CONNECTION_BAD)
         return lost(c, why);
     (void)snprintf(c->sqlstate, sizeof c->sqlstate, "%s", state);
-    err = pg_err_of_state(state);
-    return nx_fail(why, err, "PostgreSQL %s: %s (SQLSTATE %s)", c->shown, text ? text : "error", state);
+    err =
+        nx_fail(why, pg_err_of_state(state), "PostgreSQL %s: %s (SQLSTATE %s)", c->shown, text ? text : "error", state);
+    if (ends_session(state))
+        pg_disconnect(c);
+    return err;
 }
 
 /* --- waiting --- */
