@@ -8,15 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] = "usage: nexus historian stats  [STORE] [-o json]   what is stored\n"
-                            "       nexus historian verify [STORE]             read everything and check it\n"
-                            "       nexus historian migrate [--from URL] --to URL\n"
-                            "                                                  copy every value to another store\n"
-                            "\n"
-                            "  --url URL       sqlite:<directory>, postgres://user@host/database\n"
-                            "  --data DIR      the folder of `nexus up`: sqlite:DIR/history\n"
-                            "  --config FILE   its historian.url (the default of `nexus ingest` without one)\n"
-                            "  --set KEY=VALUE over it\n";
+static const char usage[] =
+    "usage: nexus historian stats  [STORE] [-o json]   what is stored\n"
+    "       nexus historian verify [STORE]             read everything and check it\n"
+    "       nexus historian migrate [--from URL] --to URL\n"
+    "                                                  copy every value to another store\n"
+    "\n"
+    "  --url URL       sqlite:<directory>, postgres://user@host/database\n"
+    "  --data DIR      the folder of `nexus up`: sqlite:DIR/history\n"
+    "  --config FILE   its historian.url or database.host (the default of `nexus ingest` without one)\n"
+    "  --set KEY=VALUE over it\n";
 
 struct options {
     const char *url, *data, *config, *from, *to, *output, *help;
@@ -25,17 +26,7 @@ struct options {
 
 /* --- which store --- */
 
-struct settings {
-    const char *url;
-};
-
-static const struct conf_row rows[] = {
-    {.key = "historian.url",
-     .type = CONF_STRING,
-     .def = "sqlite:data/historian",
-     .offset = offsetof(struct settings, url)},
-    CONF_ROW_END,
-};
+static const struct conf_row rows[] = {HISTORIAN_SETTINGS_ROWS(0), CONF_ROW_END};
 
 /* All that any service accepts: sections as a whole, but for the one that is ours. free() the list, texts in a. */
 static const char **
@@ -46,23 +37,24 @@ foreign_keys(struct arena *a)
     role.rows = rows;
     const char **keys = role_foreign_keys(&role);
     for (size_t i = 0; keys[i]; i++)
-        if (strncmp(keys[i], "historian.", 10) != 0)
+        if (strncmp(keys[i], "historian.", 10) != 0 && strncmp(keys[i], "database.", 9) != 0)
             keys[i] = arena_strndup(a, keys[i], strcspn(keys[i], "."));
     return keys;
 }
 
-static enum nx_err
-read_settings(const struct options *o, char **url, struct nx_note *why)
+enum nx_err
+historian_read_settings(const char *config, const char **sets, char **url, bool *is_named, struct nx_note *why)
 {
-    struct settings s = {0};
+    struct historian_settings s = {0};
     struct arena a = {0};
     struct conf *conf;
     enum nx_err err;
 
     const char **foreign = foreign_keys(&a);
-    struct conf_source src = {.path = o->config, .overrides = o->sets, .foreign = foreign};
+    struct conf_source src = {.path = config, .overrides = sets, .foreign = foreign};
     err = conf_load(&conf, &src, rows, &s, why);
-    *url = err == NX_OK ? mem_strdup(s.url) : NULL;
+    *url = err == NX_OK ? historian_settings_secret_url(&s) : NULL;
+    *is_named = err == NX_OK && historian_settings_name_a_store(&s);
     conf_free(&conf);
     free(foreign);
     arena_free(&a);
@@ -74,13 +66,14 @@ static char *
 store_url(const struct options *o, const char *url)
 {
     struct nx_note why = {0};
+    bool is_named;
     char *text;
 
     if (url || o->url)
         return mem_strdup(url ? url : o->url);
     if (o->data)
         return mem_printf("sqlite:%s/history", o->data);
-    if (read_settings(o, &text, &why) != NX_OK)
+    if (historian_read_settings(o->config, o->sets, &text, &is_named, &why) != NX_OK)
         (void)command_failed(NX_E_CONFIG, &why);
     return text;
 }

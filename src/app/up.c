@@ -6,6 +6,7 @@
 #include "app/broker.h"
 #include "app/child.h"
 #include "app/command.h"
+#include "app/historian.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -38,6 +39,7 @@ struct up {
     const char *config, *bind;
     char data[PATH_MAX];
     bool is_demo, is_stopping;
+    bool has_standard, has_own_store; /* --profile standard; the settings say where the values are */
     uint16_t http_port, gateway_port, ingest_port, demo_port;
     struct broker_info broker;
     char devices_path[PATH_MAX + 32];
@@ -264,6 +266,18 @@ set_path(struct up *u, struct child *c, const char *key, const char *format)
     set(c, key, text);
 }
 
+/* What the settings say, else SQLite below --data; with the profile standard a PostgreSQL of this machine. */
+static void
+set_store(struct up *u, struct child *c)
+{
+    if (u->has_own_store)
+        return;
+    if (u->has_standard)
+        set(c, "database.host", "127.0.0.1");
+    else
+        set_path(u, c, "historian.url", "history");
+}
+
 static void
 make_children(struct up *u)
 {
@@ -276,7 +290,7 @@ make_children(struct up *u)
     set_path(u, gateway, "buffer.disk_path", "spool/gateway");
     begin_role(u, ingest, "ingest");
     set_port(ingest, "http.port", u->ingest_port);
-    set_path(u, ingest, "historian.url", "history");
+    set_store(u, ingest);
     set_path(u, ingest, "buffer.disk_path", "spool/ingest");
     begin_role(u, core, "core");
     set_port(core, "http.port", u->http_port);
@@ -284,7 +298,7 @@ make_children(struct up *u)
     if (u->web_dir[0])
         set(core, "http.static_dir", u->web_dir);
     set_path(u, core, "core.data_dir", "core");
-    set_path(u, core, "historian.url", "history");
+    set_store(u, core);
     (void)snprintf(text, sizeof text, "http://127.0.0.1:%u", u->gateway_port);
     set(core, "core.gateway_url", text);
     (void)snprintf(text, sizeof text, "http://127.0.0.1:%u", u->ingest_port);
@@ -439,6 +453,22 @@ find_config(struct up *u, const char *config_dir, struct nx_note *why)
 }
 
 static enum nx_err
+find_store(struct up *u, struct nx_note *why)
+{
+    char *url;
+    enum nx_err err = historian_read_settings(u->config, NULL, &url, &u->has_own_store, why);
+
+    if (err == NX_OK && u->has_own_store && u->has_standard && historian_max_writers(url) == 1)
+        err =
+            nx_fail(why, NX_E_CONFIG,
+                    "the profile standard keeps values in PostgreSQL, but historian.url names %.*s: set database.host,"
+                    " or leave the profile away",
+                    (int)strcspn(url, ":"), url);
+    free(url);
+    return err;
+}
+
+static enum nx_err
 prepare(struct up *u, const char *data, const char *config_dir, const char *port, struct nx_note *why)
 {
     ssize_t n = readlink("/proc/self/exe", u->exe, sizeof u->exe - 1);
@@ -449,6 +479,8 @@ prepare(struct up *u, const char *data, const char *config_dir, const char *port
     enum nx_err err = lock_data(u, data, why);
     if (err == NX_OK)
         err = find_config(u, config_dir, why);
+    if (err == NX_OK)
+        err = find_store(u, why);
     if (err == NX_OK)
         err = choose_ports(u, port, why);
     if (err == NX_OK)
@@ -479,9 +511,9 @@ run(struct up *u)
 static int
 check_profile(const char *profile)
 {
-    if (!profile || strcmp(profile, "minimal") == 0)
+    if (!profile || strcmp(profile, "minimal") == 0 || strcmp(profile, "standard") == 0)
         return EXIT_OK;
-    (void)fprintf(stderr, "nexus up: this version has the profile 'minimal' only, not '%s'\n", profile);
+    (void)fprintf(stderr, "nexus up: this version has the profiles 'minimal' and 'standard', not '%s'\n", profile);
     return EXIT_USAGE;
 }
 
@@ -503,12 +535,14 @@ command_up(int argc, char **argv)
     u->lock_fd = -1;
     int code = options_read(&argc, argv, specs) ? check_profile(profile) : EXIT_USAGE;
     if (code == EXIT_OK && argc > 1) {
-        (void)fprintf(stderr, "usage: nexus up [--profile minimal] [--config DIR] [--data DIR] [--demo] [--port N] "
-                              "[--bind ADDRESS]\n");
+        (void)fprintf(stderr,
+                      "usage: nexus up [--profile minimal|standard] [--config DIR] [--data DIR] [--demo] [--port N] "
+                      "[--bind ADDRESS]\n");
         code = EXIT_USAGE;
     }
     if (code == EXIT_OK) {
         u->is_demo = demo != NULL;
+        u->has_standard = profile && strcmp(profile, "standard") == 0;
         (void)signal(SIGPIPE, SIG_IGN);
         (void)!log_init(&(struct log_conf){.service = "up", .format = log_format()}, &why);
         enum nx_err err = prepare(u, data, config_dir, port, &why);

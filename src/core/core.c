@@ -57,6 +57,7 @@ static void
 sweep_work(void *arg)
 {
     users_sweep(arg);
+    readers_sweep(((struct core *)arg)->readers);
 }
 
 static void
@@ -160,7 +161,7 @@ make_parts(struct core *core)
     core->sessions = sessions_new(core->conf.session_ttl_ms * 1000);
     core->hub = hub_new(core->loop, core->live, &ops, core);
     core->guard = auth_guard_new();
-    core->readers = readers_new(core->conf.historian_url, core->conf.historian_password);
+    core->readers = readers_new(&core->conf);
     core->routes = routes_make();
     core->health = (struct http_health){.is_ready = is_ready, .arg = core, .service = "core", .metrics = core->metrics};
 }

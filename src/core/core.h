@@ -7,6 +7,7 @@
 #define CORE_CORE_H
 
 #include "conf/conf.h"
+#include "historian/settings.h"
 #include "loop/loop.h"
 #include "nexus/err.h"
 
@@ -14,7 +15,10 @@ struct core;
 
 struct core_conf {
     const char *data_dir;
-    const char *historian_url, *historian_password;
+    struct historian_settings store;
+    struct {
+        int64_t pool_size, max_idle_time_ms;
+    } database;
     const char *gateway_url, *ingest_url;
     const char *devices_path;
     const char *uns_root;

@@ -170,12 +170,14 @@ void write_cancel_all(struct core *core);
 
 struct historian;
 /* password may be NULL. */
-struct readers *readers_new(const char *url, const char *password);
+struct readers *readers_new(const struct core_conf *conf);
 void readers_free(struct readers **r);
 /* Any thread. NX_E_NOT_FOUND while ingestion has not made the store yet. */
 NX_MUST_CHECK enum nx_err readers_take(struct readers *r, struct historian **out, struct nx_note *why);
 /* is_good false: the handle is closed instead of kept. */
 void readers_give(struct readers *r, struct historian *h, bool is_good);
+/* Closes what nobody used for database.max_idle_time. */
+void readers_sweep(struct readers *r);
 
 /* --- routes.c
  * --------------------------------------------------------------------------------------------------------------- */

@@ -1,12 +1,12 @@
 /* historian.c -- which database an URL means, and what is alike in all of them. */
 #include "historian/historian.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/mem.h"
+#include "base/wbuf.h"
 #include "historian/backend.h"
 
 #define FUTURE_US (3600 * INT64_C(1000000))
@@ -25,24 +25,40 @@ find_backend(const char *url)
     return NULL;
 }
 
-/* "//user:secret@" becomes "//user:***@", "password=secret" "password=***". */
+/* The next secret of a URL at or behind text, as [*from, *to); NULL when there is none. */
+static const char *
+find_secret(const char *url, const char *text, const char **to)
+{
+    static const char key[] = "password=";
+    const char *authority = strstr(url, "://"), *at, *colon;
+
+    if (authority && text <= authority) {
+        authority += 3;
+        at = memrchr(authority, '@', strcspn(authority, "/?"));
+        colon = at ? memchr(authority, ':', (size_t)(at - authority)) : NULL;
+        if (colon) {
+            *to = at;
+            return colon + 1;
+        }
+    }
+    text = strstr(text, key);
+    *to = text ? text + sizeof key - 1 + strcspn(text + sizeof key - 1, "& ") : NULL;
+    return text ? text + sizeof key - 1 : NULL;
+}
+
 const char *
 historian_shown_url(const char *url, char *buf, size_t cap)
 {
-    static const char key[] = "password=";
-    const char *user = url ? strstr(url, "//") : NULL, *at = user ? strrchr(user, '@') : NULL, *from = NULL, *to = NULL;
+    struct wbuf w = wbuf_fixed(buf, cap - 1);
+    const char *text = url ? url : "", *to, *from;
 
-    if (at && (from = memchr(user + 2, ':', (size_t)(at - user - 2)))) {
-        from++;
-        to = at;
-    } else if (url && (from = strstr(url, key))) {
-        from += sizeof key - 1;
-        to = from + strcspn(from, "& ");
+    while ((from = find_secret(url ? url : "", text, &to))) {
+        wbuf_bytes(&w, text, (size_t)(from - text));
+        wbuf_str(&w, "***");
+        text = to;
     }
-    if (from)
-        (void)snprintf(buf, cap, "%.*s***%s", (int)(from - url), url, to);
-    else
-        (void)snprintf(buf, cap, "%s", url ? url : "");
+    wbuf_str(&w, text);
+    buf[w.len] = '\0';
     return buf;
 }
 

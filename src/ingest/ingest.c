@@ -168,20 +168,6 @@ start_log(const struct ingest *g, struct nx_note *why)
     return log_init(&conf, why);
 }
 
-/* "postgres://user:secret@host/db?password=secret" */
-static char *
-hide_password(const char *url)
-{
-    const char *authority = strstr(url, "://"), *query = strstr(url, "password=");
-    const char *host = authority ? memrchr(authority + 3, '@', strcspn(authority + 3, "/?")) : NULL;
-    const char *colon = host ? memchr(authority + 3, ':', (size_t)(host - authority - 3)) : NULL;
-    int head = (int)(colon ? colon - url : 0), kept = query ? (int)(query - url) : (int)strlen(url);
-
-    if (!colon)
-        return query ? mem_printf("%.*spassword=***", kept, url) : mem_strdup(url);
-    return mem_printf("%.*s:***%.*s%s", head, url, kept - (int)(host - url), host, query ? "password=***" : "");
-}
-
 /* A fake loop has no sockets to serve on. */
 static enum nx_err
 open_http(struct ingest *g, struct nx_note *why)
@@ -216,7 +202,9 @@ open_parts(struct ingest *g, const struct conf_source *src, struct nx_note *why)
         (err = start_log(g, why)) != NX_OK)
         return err;
     status_init(g);
-    g->historian_shown = hide_password(g->conf.historian.url);
+    g->historian_url = historian_settings_url(&g->conf.store);
+    g->historian_shown = mem_alloc(strlen(g->historian_url) + 1 + sizeof "***");
+    (void)historian_shown_url(g->historian_url, g->historian_shown, strlen(g->historian_url) + sizeof "***");
     if ((err = file_make_dir(g->conf.buffer.disk_path, 0750, why)) != NX_OK || (err = foreign_open(g, why)) != NX_OK)
         return err;
     dead_letter_init(&g->dead, g->conf.buffer.disk_path);
@@ -308,6 +296,7 @@ ingest_free(struct ingest **out)
     dead_letter_fini(&g->dead);
     refused_fini(&g->refused);
     free(g->client_id_tags);
+    free(g->historian_url);
     free(g->historian_shown);
     if (g->metrics)
         metrics_free(&g->metrics);

@@ -9,9 +9,22 @@
 const char *const ingest_log_levels[] = {"error", "warn", "info", "debug"};
 const char *const ingest_log_formats[] = {"json", "text"};
 
-const char *const ingest_conf_foreign[] = {"modbus",   "opcua",   "s7",   "polling",   "commands",
-                                           "database", "gateway", "core", "alert",     "devices",
-                                           "spool",    "publish", "up",   "publisher", NULL};
+const char *const ingest_conf_foreign[] = {"modbus",
+                                           "opcua",
+                                           "s7",
+                                           "polling",
+                                           "commands",
+                                           "database.pool_size",
+                                           "database.max_idle_time",
+                                           "gateway",
+                                           "core",
+                                           "alert",
+                                           "devices",
+                                           "spool",
+                                           "publish",
+                                           "up",
+                                           "publisher",
+                                           NULL};
 
 const struct conf_row ingest_conf_rows[] = {
     {.key = "mqtt.broker_url",
@@ -122,16 +135,7 @@ const struct conf_row ingest_conf_rows[] = {
      .max = 1e15,
      .offset = AT(buffer.disk_limit),
      .help = "Size of the spool; beyond it the oldest foreign messages are dropped and counted."},
-    {.key = "historian.url",
-     .type = CONF_STRING,
-     .def = "sqlite:data/historian",
-     .offset = AT(historian.url),
-     .help = "Where the values are stored: sqlite:<directory>."},
-    {.key = "historian.password",
-     .type = CONF_SECRET,
-     .env = "DB_PASSWORD",
-     .offset = AT(historian.password),
-     .help = "Password at the database server."},
+    HISTORIAN_SETTINGS_ROWS(AT(store)),
     {.key = "historian.retention_days",
      .type = CONF_INT,
      .def = "0",

@@ -2,7 +2,7 @@
 #ifndef INGEST_INGEST_CONF_H
 #define INGEST_INGEST_CONF_H
 
-#include "conf/conf.h"
+#include "historian/settings.h"
 
 struct ingest_conf {
     struct {
@@ -23,8 +23,8 @@ struct ingest_conf {
         const char *disk_path;
         uint64_t disk_limit;
     } buffer;
+    struct historian_settings store;
     struct {
-        const char *url, *password;
         int64_t retention_days;
     } historian;
     const char *uns_root;

@@ -136,7 +136,7 @@ struct ingest {
     struct ingest_conf conf;
     struct log_ctx log;
     char *client_id_tags;
-    char *historian_shown; /* its URL without the password */
+    char *historian_url, *historian_shown; /* what to open; the same for people */
     struct mqtt *batches, *tags;
     struct nx_note batches_why, tags_why;
     struct http_server *http;

@@ -28,8 +28,8 @@ wall_us(void)
 enum nx_err
 writer_open(struct ingest *g, struct historian **h, enum historian_role role, struct nx_note *why)
 {
-    struct historian_conf conf = {.url = g->conf.historian.url,
-                                  .password = g->conf.historian.password,
+    struct historian_conf conf = {.url = g->historian_url,
+                                  .password = g->conf.store.password,
                                   .role = role,
                                   .retention_days = (uint32_t)g->conf.historian.retention_days,
                                   .use_insert = !g->conf.ingestion.use_copy_protocol};

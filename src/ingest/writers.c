@@ -357,7 +357,7 @@ open_first(struct ingest *g, struct nx_note *why)
 enum nx_err
 writers_open(struct ingest *g, struct nx_note *why)
 {
-    unsigned most = historian_max_writers(g->conf.historian.url);
+    unsigned most = historian_max_writers(g->historian_url);
     unsigned wanted = (unsigned)g->conf.ingestion.writer_count;
 
     g->writer_count = most > 0 && most < wanted ? most : wanted;

@@ -111,7 +111,7 @@ def test_the_password_is_shown_nowhere(platform, counting, postgres):
     secret.chmod(0o600)
     bare = postgres.url.replace(f":{postgres.password}", "")
     for role in ("ingest", "core"):
-        platform.extra[role] = [f"historian.url={bare}", f"historian.password_file={secret}"]
+        platform.extra[role] = [f"historian.url={bare}", f"database.password_file={secret}"]
         platform.roles[role].stop()
         platform.start_role(role)
     before = newest(postgres)

@@ -115,12 +115,17 @@ static const struct migration migrations[] = {
 
 /* --- the version --- */
 
+/* From the catalog itself: to_regclass() may answer from a memory that is older than the lock we waited for. */
+static const char version_exists[] =
+    "SELECT EXISTS(SELECT FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace"
+    " WHERE s.nspname = 'hist' AND c.relname = 'migration')";
+
 /* -1: there is no store. */
 static enum nx_err
 read_version(struct pg_store *h, int *version, struct nx_note *why)
 {
     PGresult *r;
-    enum nx_err err = pg_select(&h->conn, "SELECT to_regclass('hist.migration') IS NOT NULL", &r, why);
+    enum nx_err err = pg_select(&h->conn, version_exists, &r, why);
     bool exists = err == NX_OK && pg_bool(r, 0, 0);
 
     *version = -1;
