@@ -90,28 +90,43 @@ decode(const struct wbuf *in, const char *name, unsigned rounds)
 }
 
 static void
-tag_messages(unsigned rounds)
+print_ns(const char *what, const char *format, double seconds, unsigned rounds, size_t bytes)
+{
+    printf("{\"case\":\"tagmsg_%s_%s\",\"value\":%.0f,\"unit\":\"messages/s\",\"ns_each\":%.1f,\"bytes_each\":%zu}\n",
+           what, format, rounds / seconds, seconds * 1e9 / rounds, bytes);
+}
+
+static void
+tag_messages(enum tagmsg_format format, const char *name, unsigned rounds)
 {
     struct wbuf out = wbuf_init(0), scratch = wbuf_init(0);
     struct tagmsg m = {.quality = NX_Q_GOOD, .unit = slice_str("°C"), .has_seq = true}, back;
+    struct tagmsg_list list = {0};
     double begin = now_s();
 
     for (unsigned r = 0; r < rounds; r++) {
         wbuf_reset(&out);
-        m.value = nx_value_double(r * 0.25);
+        m.value = nx_value_double(r * 0.1);
         m.time_us = 1700000000000000 + r * 1000;
         m.seq = r;
-        tagmsg_encode(&out, TAGMSG_JSON, &m);
+        tagmsg_encode(&out, format, &m);
     }
-    print("tagmsg_encode", rounds / (now_s() - begin), "messages/s", (double)out.len);
+    print_ns("encode", name, now_s() - begin, rounds, out.len);
     begin = now_s();
     for (unsigned r = 0; r < rounds; r++) {
         if (tagmsg_decode(wbuf_slice_of(&out), &scratch, &back, NULL) != NX_OK)
             abort();
     }
-    print("tagmsg_decode", rounds / (now_s() - begin), "messages/s", (double)out.len);
+    print_ns("decode", name, now_s() - begin, rounds, out.len);
+    begin = now_s();
+    for (unsigned r = 0; r < rounds; r++) {
+        if (tagmsg_decode_list(wbuf_slice_of(&out), slice(NULL, 0), &scratch, &list, NULL) != NX_OK)
+            abort();
+    }
+    print_ns("decode_list", name, now_s() - begin, rounds, out.len);
     wbuf_free(&out);
     wbuf_free(&scratch);
+    tagmsg_list_free(&list);
 }
 
 int
@@ -126,7 +141,9 @@ main(int argc, char **argv)
     decode(&out, "batch_decode", rounds);
     encode(series, true, rounds / 2, &out);
     decode(&out, "batch_decode_zstd", rounds / 2);
-    tag_messages(rounds * 500);
+    tag_messages(TAGMSG_JSON, "json", rounds * 500);
+    tag_messages(TAGMSG_COMPACT, "compact", rounds * 500);
+    tag_messages(TAGMSG_MSGPACK, "msgpack", rounds * 500);
     wbuf_free(&out);
     arena_free(&a);
     return 0;

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from support.broker import Listener, Mosquitto  # noqa: E402
 from support.platform import Platform  # noqa: E402
+from support.postgres import Postgres  # noqa: E402
 from support.process import Processes, free_port, wait_until  # noqa: E402
 
 QUICK = "--quick" in sys.argv
@@ -186,18 +187,98 @@ def p5() -> None:
         emit({**json.loads(probe.communicate()[0]), "wanted_rate": devices * tags * 1000 // interval})
 
 
+def quantile(metrics: dict[str, float], name: str, part: float) -> float:
+    """Of a histogram: a straight line within the bucket."""
+    buckets = sorted((float("inf") if "+Inf" in k else float(k.split('"')[1]), v) for k, v in metrics.items()
+                     if k.startswith(name + "_bucket"))
+    wanted, below, low = part * buckets[-1][1], 0.0, 0.0
+    for bound, count in buckets:
+        if count >= wanted and count > below:
+            return low if bound == float("inf") else low + (bound - low) * (wanted - below) / (count - below)
+        below, low = count, bound
+    return low
+
+
+def feed(b: Bench, seconds: float, *more) -> dict:
+    """Batches through the broker into what ingest is set to: rate, commits, what was lost or stored twice."""
+    ingest = b.platform.roles["ingest"]
+    before, cpu = b.platform.status("ingest")["totals"], ingest.cpu_seconds()
+    out = subprocess.run([BUILD / "bench" / "feed", "--port", str(b.platform.broker.port), "--seconds", str(seconds), *map(str, more)],
+                         stdout=subprocess.PIPE, text=True).stdout
+    line, totals, metrics = json.loads(out), b.platform.status("ingest")["totals"], b.platform.metrics("ingest")
+    duration = "data_ingestion_batch_duration_seconds"
+    line.update(rss_mb=round(ingest.rss_mb(), 1), cpu_us_per_unit=round((ingest.cpu_seconds() - cpu) / max(line["points"], 1) * 1e6, 3),
+                commit_p50_ms=round(quantile(metrics, duration, 0.5) * 1000, 1),
+                commit_p99_ms=round(quantile(metrics, duration, 0.99) * 1000, 1), commits=int(metrics[duration + "_count"]),
+                achieved_rate=round(line["value"]), duplicates=totals["duplicate_points"] - before["duplicate_points"])
+    stored = totals["points"] - before["points"]
+    line["loss"] += max(line["points"] - stored, 0)
+    return line
+
+
 def p7() -> None:
+    """Batches into the historian: as much as goes, and at 200,000 points/s; PostgreSQL held against raw COPY into its table."""
+    for name, more in (("as much as goes", ()), ("at 200,000 points/s", ("--rate", 200000))):
+        with Bench() as b:
+            b.platform.start("ingest")
+            emit({**feed(b, 2 if QUICK else 30, *more), "case": f"P7 batches into SQLite, {name}"})
+    seconds, connections = 2 if QUICK else 30, 2
     with Bench() as b:
-        b.platform.broker.start()
-        ingest = b.platform.start_role("ingest")
-        cpu = ingest.cpu_seconds()
-        seconds = 2 if QUICK else 60
-        out = subprocess.run([BUILD / "bench" / "feed", "--port", str(b.platform.broker.port), "--seconds", str(seconds)],
-                             stdout=subprocess.PIPE, text=True).stdout
-        line = json.loads(out)
-        line["rss_mb"] = round(ingest.rss_mb(), 1)
-        line["cpu_us_per_unit"] = round((ingest.cpu_seconds() - cpu) / max(line["points"], 1) * 1e6, 3)
-        emit(line)
+        postgres = Postgres(b.processes, b.directory).start()
+        raw = lambda: json.loads(subprocess.run(  # noqa: E731
+            [BUILD / "bench" / "copy", "--url", postgres.url, "--seconds", str(seconds), "--connections", str(connections)],
+            stdout=subprocess.PIPE, text=True, check=True).stdout)
+        b.platform.extra["ingest"] = [f"historian.url={postgres.url}", f"ingestion.writer_count={connections}"]
+        b.platform.start("ingest")
+        copies = [raw()]
+        lines = [feed(b, seconds)]
+        copies.append(raw())
+        lines.append(feed(b, seconds, "--rate", 200000))
+        limit = sum(c["value"] for c in copies) / len(copies)
+        for copy in copies:
+            emit(copy)
+        for line, name in zip(lines, ("as much as goes", "at 200,000 points/s")):
+            emit({**line, "case": f"P7 batches into PostgreSQL, {connections} connections, {name}", "ratio_to": "raw COPY",
+                  "ratio": round(line["value"] / limit, 3)})
+
+
+def p8() -> None:
+    """Tag messages, one point each: ingestion against a plain subscriber of the same broker, in turns."""
+    messages, rounds = (5000, 1) if QUICK else (200000, 3)
+    plain, stored, cpu = [], [], []
+    publish = lambda b: subprocess.Popen([BUILD / "bench" / "tagfeed", "--port", str(b.platform.broker.port),  # noqa: E731
+                                          "--messages", str(messages)], stdout=subprocess.DEVNULL)
+    lost = 0
+    for _ in range(rounds):
+        with Bench() as b:
+            b.platform.broker.start()
+            listener = subprocess.Popen([BUILD / "bench" / "tagfeed", "--port", str(b.platform.broker.port), "--messages",
+                                         str(messages), "--listen", "1"], stdout=subprocess.PIPE, text=True)
+            assert listener.stdout.readline() == "ready\n"
+            began = time.monotonic()
+            publisher = publish(b)
+            assert listener.wait() == 0, "the plain subscriber did not get every message"
+            plain.append(messages / (time.monotonic() - began))
+            publisher.wait()
+        with Bench() as b:
+            b.platform.start("ingest")
+            ingest = b.platform.roles["ingest"]
+            wait_until(lambda: b.platform.status("ingest")["broker"]["tags"]["state"] == "online", what="ingest online")
+            time.sleep(0.5)
+            used, began = ingest.cpu_seconds(), time.monotonic()
+            publisher = publish(b)
+            points = lambda: b.platform.status("ingest")["totals"]["points"]  # noqa: E731
+            try:
+                wait_until(lambda: points() >= messages, 120, "every message stored", every=0.05)
+            except AssertionError:
+                lost += messages - points()
+            stored.append((messages - lost) / (time.monotonic() - began))
+            cpu.append((ingest.cpu_seconds() - used) / messages * 1e6)
+            publisher.wait()
+    middle = lambda values: sorted(values)[len(values) // 2]  # noqa: E731
+    emit({"case": "P8 tag messages in JSON, one point each", "value": round(middle(stored)), "unit": "messages/s",
+          "ratio_to": "plain subscriber", "ratio": round(middle(stored) / middle(plain), 3),
+          "plain_per_second": round(middle(plain)), "cpu_us_per_unit": round(middle(cpu), 2), "loss": lost, "rounds": rounds})
 
 
 def processes_of(directory: pathlib.Path) -> list[tuple[str, float]]:
@@ -252,7 +333,7 @@ def programs() -> None:
                     emit(json.loads(text))
 
 
-CASES = {"programs": programs, "skeleton": skeleton, "p1": p1, "p2": p2, "p3": p3, "p4": p4, "p5": p5, "p7": p7, "p12": p12}
+CASES = {"programs": programs, "skeleton": skeleton, "p1": p1, "p2": p2, "p3": p3, "p4": p4, "p5": p5, "p7": p7, "p8": p8, "p12": p12}
 
 
 def save() -> None:

@@ -1,7 +1,7 @@
 /* fuzz: historian db model base */
 /* Runs and blocks as a damaged file would give them. The first byte chooses the number of points. */
-#include "historian/block.h"
-#include "historian/run.h"
+#include "historian/sqlite/block.h"
+#include "historian/sqlite/run.h"
 
 static struct point points[RUN_MAX_POINTS];
 

@@ -29,6 +29,11 @@
     X(COUNT, "count", 0, "N", "end after so many lines")                                                               \
     X(DRY_RUN, "dry-run", 0, NULL, "check everything, change nothing")                                                 \
     X(BEST_EFFORT, "best-effort", 0, NULL, "take the good rows although others are refused")                           \
+    X(FROM, "from", 0, "TIME", "since when: RFC 3339, a date, or how long ago, as 24h (the default)")                  \
+    X(TO, "to", 0, "TIME", "until when; now by default")                                                               \
+    X(FORMAT, "format", 0, "FORMAT", "csv, ndjson, parquet, binary or json; by default as FILE is called, else csv")   \
+    X(FN, "fn", 0, "NAME", "raw (the default), minmax, avg, last, twa or lttb")                                        \
+    X(POINTS, "max-points", 0, "N", "at most so many values a tag, or so many stretches of time")                      \
     X(USERNAME, "username", 'u', "NAME", "who logs in")                                                                \
     X(PASSWORD_FILE, "password-file", 0, "FILE", "file with the password; else it is asked for")
 
@@ -82,6 +87,9 @@ const char *cli_http_url(const struct cli_http *http);
 int cli_call(struct cli_http *http, const char *method, const char *path, const json_t *body, json_t **out);
 /* The same for any bytes. */
 int cli_download(struct cli_http *http, const char *path, struct wbuf *out);
+/* The same for any number of them: a 2xx answer goes to a file as it comes, for as long as something comes. What was
+ * written before a failure is not the whole. */
+int cli_fetch(struct cli_http *http, const char *method, const char *path, const json_t *body, FILE *to);
 /* Every item of a list of pages, in order; path without limit and cursor. EXIT_OK, or the first failure. */
 int cli_each(struct cli_http *http, const char *path, int (*each)(void *arg, json_t *item), void *arg);
 /* The whole list as an array; new reference. */

@@ -5,6 +5,7 @@
 #include "http/json.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,28 +16,40 @@
 #define DEFAULT_URL  "http://127.0.0.1:8080"
 #define ANSWER_BYTES (256u << 20)
 #define TIMEOUT_MS   90000L /* the longest write may wait 60 s */
+#define SILENCE_S    300L   /* of a download */
 #define PAGE         "limit=1000"
 
 struct cli_http {
     CURL *curl;
     char *url; /* without a slash at the end */
     struct cli_token token;
+    FILE *to; /* of the present download; NULL: answers are kept */
 };
 
 struct reply {
+    struct cli_http *http;
     struct wbuf body;
     long status;
     CURLcode rc;
     char error[CURL_ERROR_SIZE];
 };
 
+static bool
+is_good(long status)
+{
+    return status >= 200 && status < 300;
+}
+
 static size_t
 take_bytes(char *p, size_t size, size_t n, void *arg)
 {
-    struct wbuf *w = arg;
+    struct reply *r = arg;
 
-    wbuf_bytes(w, p, size * n);
-    return w->failed ? 0 : size * n;
+    curl_easy_getinfo(r->http->curl, CURLINFO_RESPONSE_CODE, &r->status);
+    if (r->http->to && is_good(r->status))
+        return fwrite(p, size, n, r->http->to) * size;
+    wbuf_bytes(&r->body, p, size * n);
+    return r->body.failed ? 0 : size * n;
 }
 
 /* --- one request --- */
@@ -62,7 +75,7 @@ perform(struct cli_http *http, const char *method, const char *path, const char 
     char *url = mem_printf("%s" API_PREFIX "%s", http->url, path);
     struct curl_slist *headers = headers_of(http, method);
 
-    *r = (struct reply){.body = wbuf_init(ANSWER_BYTES)};
+    *r = (struct reply){.http = http, .body = wbuf_init(ANSWER_BYTES)};
     curl_easy_reset(http->curl);
     curl_easy_setopt(http->curl, CURLOPT_URL, url);
     curl_easy_setopt(http->curl, CURLOPT_PATH_AS_IS, 1L);
@@ -73,10 +86,12 @@ perform(struct cli_http *http, const char *method, const char *path, const char 
     curl_easy_setopt(http->curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(http->curl, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
-    curl_easy_setopt(http->curl, CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
+    curl_easy_setopt(http->curl, CURLOPT_TIMEOUT_MS, http->to ? 0L : TIMEOUT_MS);
+    curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_TIME, SILENCE_S);
     curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, take_bytes);
-    curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, &r->body);
+    curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, r);
     curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, r->error);
     r->rc = curl_easy_perform(http->curl);
     curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &r->status);
@@ -206,6 +221,13 @@ fail(const struct cli_http *http, const struct reply *r)
 {
     json_t *problem;
 
+    if (r->rc != CURLE_OK && http->to && ferror(http->to))
+        return cli_fail(EXIT_FAILED, "the answer cannot be written: %s", strerror(errno));
+    if (r->rc != CURLE_OK && http->to && is_good(r->status)) {
+        return cli_fail(EXIT_UNAVAILABLE, "the answer of %s broke off, so it is not complete: %s", http->url,
+                        r->error[0] ? r->error : curl_easy_strerror(r->rc));
+    }
+
     if (r->rc != CURLE_OK) {
         (void)cli_fail(EXIT_UNAVAILABLE, "the core at %s cannot be asked: %s", http->url,
                        r->error[0] ? r->error : curl_easy_strerror(r->rc));
@@ -228,7 +250,7 @@ ask(struct cli_http *http, const char *method, const char *path, const char *bod
         wbuf_free(&r->body);
         perform(http, method, path, body, r);
     }
-    return r->rc == CURLE_OK && r->status >= 200 && r->status < 300 ? EXIT_OK : fail(http, r);
+    return r->rc == CURLE_OK && is_good(r->status) ? EXIT_OK : fail(http, r);
 }
 
 int
@@ -257,6 +279,17 @@ cli_download(struct cli_http *http, const char *path, struct wbuf *out)
     if (code == EXIT_OK)
         wbuf_slice(out, wbuf_slice_of(&r.body));
     wbuf_free(&r.body);
+    return code;
+}
+
+int
+cli_fetch(struct cli_http *http, const char *method, const char *path, const json_t *body, FILE *to)
+{
+    int code;
+
+    http->to = to;
+    code = cli_call(http, method, path, body, NULL);
+    http->to = NULL;
     return code;
 }
 

@@ -20,7 +20,7 @@ enum exit_code {
 typedef int command_f(int argc, char **argv);
 
 command_f command_up, command_gateway, command_ingest, command_core, command_config, command_supervised;
-command_f command_device, command_plan, command_tag, command_login, command_logout;
+command_f command_device, command_plan, command_tag, command_history, command_login, command_logout;
 
 int exit_code_of(enum nx_err err);
 /* Prints "nexus: <text>" for a person. Returns the exit code for err. */

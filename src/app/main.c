@@ -24,6 +24,7 @@ static const struct {
     {"device", "list, show, test, browse and record devices, and explain how they are read", command_device},
     {"plan", "how a device is read: requests, bytes, gaps, achieved rates", command_plan},
     {"tag", "read, write, watch, import and export tags", command_tag},
+    {"history", "export stored values as CSV, NDJSON or Parquet", command_history},
     {"login", "keep a token for the commands above", command_login},
     {"logout", "end it", command_logout},
     {"supervised", NULL, command_supervised},

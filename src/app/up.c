@@ -287,6 +287,8 @@ make_children(struct up *u)
     set_path(u, core, "historian.url", "history");
     (void)snprintf(text, sizeof text, "http://127.0.0.1:%u", u->gateway_port);
     set(core, "core.gateway_url", text);
+    (void)snprintf(text, sizeof text, "http://127.0.0.1:%u", u->ingest_port);
+    set(core, "core.ingest_url", text);
     if (access(u->devices_path, R_OK) == 0 || u->is_demo)
         set(core, "devices.config_path", u->devices_path);
     child_init(broker, u->loop, "broker", u->exe);

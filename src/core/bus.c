@@ -29,6 +29,7 @@ struct bus {
     char host[256];
     char *root_filter;
     struct wbuf scratch; /* for tag messages */
+    struct tagmsg_list messages;
     struct outgoing *queue;
     unsigned queued;
     struct loop_timer bulk_timer;
@@ -266,17 +267,16 @@ static void
 take_value(struct bus *bus, const struct mqtt_message *m)
 {
     struct core *core = bus->core;
-    struct tagmsg msg;
     struct live_point *point;
     bool is_new = false;
 
-    wbuf_reset(&bus->scratch);
-    if (!utf8_is_valid(m->topic) || tagmsg_decode(m->payload, &bus->scratch, &msg, NULL) != NX_OK) {
+    if (!utf8_is_valid(m->topic) ||
+        tagmsg_decode_list(m->payload, m->content_type, &bus->scratch, &bus->messages, NULL) != NX_OK) {
         core->bad_messages++;
         return;
     }
     core->messages++;
-    point = live_put(core->live, m->topic, &msg, loop_wall_us(core->loop), &is_new);
+    point = live_put(core->live, m->topic, tagmsg_newest(&bus->messages), loop_wall_us(core->loop), &is_new);
     if (!point)
         return;
     if (is_new)
@@ -432,7 +432,7 @@ bus_open(struct core *core, struct nx_note *why)
     core->bus = bus;
     bus->core = core;
     bus->since_us = core_now_us();
-    bus->scratch = wbuf_init(256u << 10);
+    bus->scratch = wbuf_init(2u << 20);
     (void)nx_fail(&bus->why, NX_E_OFFLINE, "not connected to the broker %s yet", core->conf.mqtt.broker_url);
     if (err != NX_OK)
         return err;
@@ -464,6 +464,7 @@ bus_close(struct core *core)
     if (bus->mqtt)
         mqtt_free(&bus->mqtt);
     wbuf_free(&bus->scratch);
+    tagmsg_list_free(&bus->messages);
     free(bus->root_filter);
     free(bus);
 }

@@ -15,7 +15,7 @@ struct core;
 struct core_conf {
     const char *data_dir;
     const char *historian_url;
-    const char *gateway_url;
+    const char *gateway_url, *ingest_url;
     const char *devices_path;
     const char *uns_root;
     const char *system_prefix;

@@ -2,7 +2,10 @@
 #include "base/mem.h"
 #include "core/core_priv.h"
 
-#define EVERY_MS 1000
+#include <stdlib.h>
+
+#define EVERY_MS     1000
+#define LEDGER_TICKS 10
 
 static double
 messages(struct core *core)
@@ -70,6 +73,36 @@ kicked(struct core *core)
     return (double)hub_stats_of(core->hub)->dropped_clients;
 }
 
+static double
+ledger_lost_batches(struct core *core)
+{
+    return (double)core->ledger.lost;
+}
+
+static double
+ledger_duplicates(struct core *core)
+{
+    return (double)core->ledger.duplicate_batches;
+}
+
+static double
+ledger_gap_points(struct core *core)
+{
+    return (double)core->ledger.gap_points;
+}
+
+static double
+ledger_waiting(struct core *core)
+{
+    return (double)core->ledger.waiting_points;
+}
+
+static double
+ledger_oldest(struct core *core)
+{
+    return core->ledger.oldest_s;
+}
+
 static const struct {
     struct metric_desc desc;
     double (*read)(struct core *core);
@@ -95,7 +128,72 @@ static const struct {
       .kind = METRIC_COUNTER,
       .help = "Clients closed because they read too slowly or did not log in."},
      kicked},
+    {{.name = "nexus_core_ledger_lost_batches",
+      .kind = METRIC_GAUGE,
+      .help = "Batch numbers that neither arrived, nor were declared as dropped, nor wait in a spool."},
+     ledger_lost_batches},
+    {{.name = "nexus_core_ledger_duplicate_batches_total",
+      .kind = METRIC_COUNTER,
+      .help = "Batches that came again and were not stored again."},
+     ledger_duplicates},
+    {{.name = "nexus_core_ledger_gap_points_total", .kind = METRIC_COUNTER, .help = "Points declared as dropped."},
+     ledger_gap_points},
+    {{.name = "nexus_core_ledger_waiting_points",
+      .kind = METRIC_GAUGE,
+      .help = "Points that wait in the spools of the gateways."},
+     ledger_waiting},
+    {{.name = "nexus_core_ledger_oldest_seconds",
+      .kind = METRIC_GAUGE,
+      .help = "Age of the oldest batch that waits in a spool."},
+     ledger_oldest},
 };
+
+/* --- the ledger, read on a worker --- */
+
+struct look {
+    struct core *core;
+    struct ledger_totals totals;
+    bool is_good;
+};
+
+static void
+look_work(void *arg)
+{
+    struct look *look = arg;
+    struct historian_ledger_row *lanes;
+    struct arena a = {0};
+    json_t *reported = status_gateways(look->core->status);
+    size_t n;
+
+    look->is_good = ledger_read(look->core, &a, &lanes, &n, NULL) == NX_OK;
+    if (look->is_good)
+        ledger_add_rows(NULL, &look->totals, lanes, n);
+    look->totals.lost = ledger_lost(lanes, n, reported);
+    ledger_add_gateways(NULL, &look->totals, reported);
+    json_decref(reported);
+    arena_free(&a);
+}
+
+static void
+look_done(void *arg)
+{
+    struct look *look = arg;
+
+    if (look->is_good)
+        look->core->ledger = look->totals;
+    look->core->is_ledger_running = false;
+    free(look);
+}
+
+static void
+look_into_ledger(struct core *core)
+{
+    struct look *look = mem_alloc(sizeof *look);
+
+    look->core = core;
+    core->is_ledger_running = true;
+    core_work(core, look_work, look_done, look);
+}
 
 static void
 on_due(struct loop_timer *t, void *arg)
@@ -103,6 +201,8 @@ on_due(struct loop_timer *t, void *arg)
     struct core *core = arg;
 
     (void)t;
+    if (core->ticks++ % LEDGER_TICKS == 0 && !core->is_ledger_running)
+        look_into_ledger(core);
     for (unsigned i = 0; i < MEM_COUNT(rows); i++)
         metric_set(metrics_get(core->metrics, &rows[i].desc, NULL), rows[i].read(core));
 }

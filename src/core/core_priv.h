@@ -8,6 +8,7 @@
 #include "auth/auth.h"
 #include "core/core.h"
 #include "core/hub.h"
+#include "core/ledger.h"
 #include "core/live.h"
 #include "core/sessions.h"
 #include "core/status.h"
@@ -55,7 +56,11 @@ struct core {
     unsigned tests_running;       /* "test connection" calls on the worker pool (atomic) */
     unsigned asks_running;        /* further calls to the gateway there (atomic) */
     unsigned queries_running;     /* history queries there (atomic) */
+    unsigned exports_running;     /* of them unlimited ones (atomic) */
     unsigned logins_running;      /* passwords being checked there (atomic) */
+    struct ledger_totals ledger; /* as of the last look; loop */
+    unsigned ticks;
+    bool is_ledger_running;
     int64_t started_us;
     uint64_t messages, bad_messages;
     int64_t last_sweep_us;

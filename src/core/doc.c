@@ -67,7 +67,8 @@ first_tag_facts(const struct device *d, struct doc *out)
 static void
 rows_from_device(struct arena *a, const struct device *d, struct doc *out)
 {
-    json_t *json = doc_settings(d->json);
+    char *text = device_json(d);
+    json_t *json = doc_settings(text);
     const json_t *tags = json_object_get(json, "tags");
     size_t i;
     json_t *tag;
@@ -85,6 +86,7 @@ rows_from_device(struct arena *a, const struct device *d, struct doc *out)
                                         .tag_count = (uint32_t)out->tag_count};
     first_tag_facts(d, out);
     json_decref(json);
+    free(text);
 }
 
 enum nx_err

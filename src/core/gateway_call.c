@@ -62,43 +62,71 @@ perform(struct run *r)
     curl_slist_free_all(headers);
 }
 
+/* --- who is asked --- */
+
+struct peer {
+    const char *name, *layer;
+    const char *timeout, *unreachable, *wrong; /* codes */
+    const char *silent, *fix_running, *fix_url, *fix_version;
+};
+
+static const struct peer peers[] = {
+    [PEER_GATEWAY] = {"gateway", "gateway", "gateway_timeout", "gateway_unreachable", "gateway_answer_wrong",
+                      "The gateway does not answer", "Check that the gateway is running.",
+                      "Check core.gateway_url in the configuration of the core.",
+                      "Run the same version of gateway and core."},
+    [PEER_INGEST] = {"ingestion", "ingestion", "ingest_timeout", "ingest_unreachable", "ingest_answer_wrong",
+                     "Ingestion does not answer", "Check that `nexus ingest` is running.",
+                     "Check core.ingest_url in the configuration of the core.",
+                     "Run the same version of ingestion and core."},
+};
+
+static const char *
+url_of(const struct core *core, enum gateway_peer peer)
+{
+    return peer == PEER_INGEST ? core->conf.ingest_url : core->conf.gateway_url;
+}
+
 static void
 fail_call(struct http_req *req, struct core *core, const struct run *r)
 {
+    const struct peer *peer = &peers[r->call->peer];
+    const char *url = url_of(core, r->call->peer);
     bool is_late = r->rc == CURLE_OPERATION_TIMEDOUT;
     struct arena *a = http_arena(req);
-    char *detail = is_late ? arena_printf(a, "the gateway at %s did not finish %s within %.1f s",
-                                          core->conf.gateway_url, r->call->what, (double)r->call->timeout_ms / 1000.0)
-                           : arena_printf(a, "the gateway at %s cannot be reached: %s", core->conf.gateway_url,
+    char *detail = is_late ? arena_printf(a, "the %s at %s did not finish %s within %.1f s", peer->name, url,
+                                          r->call->what, (double)r->call->timeout_ms / 1000.0)
+                           : arena_printf(a, "the %s at %s cannot be reached: %s", peer->name, url,
                                           r->error[0] ? r->error : curl_easy_strerror(r->rc));
 
     http_respond_problem(req, &(struct http_problem){
                                   .status = is_late ? 504 : 502,
-                                  .code = is_late ? "gateway_timeout" : "gateway_unreachable",
-                                  .title = "The gateway does not answer",
+                                  .code = is_late ? peer->timeout : peer->unreachable,
+                                  .title = peer->silent,
                                   .detail = detail,
-                                  .cause_layer = "gateway",
-                                  .cause_peer = core->conf.gateway_url,
+                                  .cause_layer = peer->layer,
+                                  .cause_peer = url,
                                   .cause_step = r->call->step,
                                   .cause_elapsed_ms = (uint32_t)r->elapsed_ms,
-                                  .fixes = {"Check that the gateway is running.",
-                                            "Check core.gateway_url in the configuration of the core."},
+                                  .fixes = {peer->fix_running, peer->fix_url},
                               });
 }
 
 static void
 fail_answer(struct http_req *req, struct core *core, const struct run *r)
 {
-    char *detail = arena_printf(http_arena(req), "the gateway at %s answered %ld and not %s", core->conf.gateway_url,
-                                r->status, r->call->what);
+    const struct peer *peer = &peers[r->call->peer];
+    const char *url = url_of(core, r->call->peer);
+    char *detail = arena_printf(http_arena(req), "the %s at %s answered %ld and not %s", peer->name, url, r->status,
+                                r->call->what);
 
     http_respond_problem(req, &(struct http_problem){.status = 502,
-                                                     .code = "gateway_answer_wrong",
+                                                     .code = peer->wrong,
                                                      .detail = detail,
-                                                     .cause_layer = "gateway",
-                                                     .cause_peer = core->conf.gateway_url,
+                                                     .cause_layer = peer->layer,
+                                                     .cause_peer = url,
                                                      .cause_step = r->call->step,
-                                                     .fixes = {"Run the same version of gateway and core."}});
+                                                     .fixes = {peer->fix_version}});
 }
 
 static void
@@ -143,7 +171,7 @@ gateway_call(struct http_req *req, struct core *core, const struct gateway_call 
 {
     struct run r = {.call = call, .answer = wbuf_init(GATEWAY_ANSWER_MAX)};
 
-    r.url = arena_printf(http_arena(req), "%s%s", core->conf.gateway_url, call->path);
+    r.url = arena_printf(http_arena(req), "%s%s", url_of(core, call->peer), call->path);
     r.body = call->body ? json_dumps(call->body, JSON_COMPACT) : NULL;
     perform(&r);
     if (r.rc == CURLE_OK)

@@ -28,7 +28,9 @@ extern http_handler tag_write;
 extern http_handler history_get, history_post;
 /* uns_api.c */
 extern http_handler uns_values;
+/* ingest_api.c */
+extern http_handler system_ingest, system_dead_letters;
 /* system_api.c */
-extern http_handler system_status, system_gateways, system_routes, system_openapi, system_docs;
+extern http_handler system_status, system_gateways, system_ledger, system_routes, system_openapi, system_docs;
 
 #endif

@@ -10,11 +10,13 @@ struct import {
 static enum nx_err
 insert(struct import *im, const struct device *d, struct arena *a, struct nx_note *why)
 {
-    json_t *json = doc_settings(d->json);
+    char *text = device_json(d);
+    json_t *json = doc_settings(text);
     struct doc doc;
     enum nx_err err = doc_read(&im->core->device_options, json, a, &doc, why);
 
     json_decref(json);
+    free(text);
     if (err == NX_OK)
         err = store_device_insert(im->tx, &doc.device, core_now_us(), why);
     for (size_t i = 0; err == NX_OK && i < doc.tag_count; i++)

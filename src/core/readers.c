@@ -50,7 +50,7 @@ readers_take(struct readers *r, struct historian **out, struct nx_note *why)
     pthread_mutex_unlock(&r->lock);
     if (*out)
         return NX_OK;
-    return historian_open(out, &(struct historian_conf){.url = r->url, .is_read_only = true}, why);
+    return historian_open(out, &(struct historian_conf){.url = r->url, .role = HISTORIAN_READER}, why);
 }
 
 void

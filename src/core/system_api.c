@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "core/api.h"
 #include "core/handlers.h"
+#include "core/ledger.h"
 #include "historian/historian.h"
 
 #include <stdlib.h>
@@ -103,6 +104,38 @@ system_gateways(struct http_req *req, void *arg)
     struct core *core = arg;
 
     http_respond_json(req, 200, json_pack("{s:o}", "items", status_gateways(core->status)));
+}
+
+void
+system_ledger(struct http_req *req, void *arg)
+{
+    struct core *core = arg;
+    struct historian_ledger_row *rows;
+    struct ledger_totals totals = {0};
+    struct nx_note why = {0};
+    json_t *items, *gateways, *reported;
+    size_t n;
+
+    if (ledger_read(core, http_arena(req), &rows, &n, &why) != NX_OK) {
+        http_respond_problem(req, &(struct http_problem){.status = 503,
+                                                         .code = "historian_unavailable",
+                                                         .title = "No ledger",
+                                                         .detail = why.text,
+                                                         .cause_layer = "storage",
+                                                         .fixes = {"Check historian.url of ingestion and of the core.",
+                                                                   "Check that the database is running."}});
+        return;
+    }
+    items = json_array();
+    gateways = json_array();
+    reported = status_gateways(core->status);
+    ledger_add_rows(items, &totals, rows, n);
+    ledger_add_gateways(gateways, &totals, reported);
+    totals.lost = ledger_lost(rows, n, reported);
+    json_decref(reported);
+    http_respond_json(req, 200,
+                      json_pack("{s:o, s:o, s:o}", "items", items, "gateways", gateways, "totals",
+                                ledger_totals_json(&totals)));
 }
 
 void

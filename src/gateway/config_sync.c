@@ -113,6 +113,16 @@ put_part(struct config_sync *cs, const json_t *root)
 
 /* --- the cache --- */
 
+static json_t *
+definition(const struct device *d)
+{
+    char *text = device_json(d);
+    json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
+
+    free(text);
+    return json;
+}
+
 static char *
 cache_text(void *arg)
 {
@@ -122,9 +132,8 @@ cache_text(void *arg)
 
     for (struct registry_entry *e = cs->registry->entries; e; e = e->hh.next)
         if (e->source == REGISTRY_CORE && e->conf)
-            json_array_append_new(list,
-                                  json_pack("{s:s, s:I, s:o}", "device_id", e->id, "version", (json_int_t)e->version,
-                                            "data", json_loads(e->conf->json, JSON_DECODE_ANY, NULL)));
+            json_array_append_new(list, json_pack("{s:s, s:I, s:o}", "device_id", e->id, "version",
+                                                  (json_int_t)e->version, "data", definition(e->conf)));
     text = json_dumps(list, JSON_COMPACT);
     json_decref(list);
     return text;

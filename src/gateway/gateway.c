@@ -355,7 +355,7 @@ make_points(struct gateway *g)
                                .want_tags = g->conf.publish.tags,
                                .qos = (uint8_t)g->conf.mqtt.qos,
                                .retain = g->conf.mqtt.retain,
-                               .format = g->conf.publish.format == 0 ? TAGMSG_JSON : TAGMSG_COMPACT};
+                               .format = (enum tagmsg_format)g->conf.publish.format};
 
     g->points = points_new(g->loop, &conf, g->lanes[LANE_BULK].spool, g->lanes[LANE_BULK].link, &g->outlet, g->metrics);
     lanes_join(g);

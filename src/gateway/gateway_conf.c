@@ -119,7 +119,7 @@ const struct conf_row gateway_conf_rows[] = {
 
     BOOL("publish.tags", "true", publish.tags, "Publish tag messages."),
     BOOL("publish.batches", "true", publish.batches, "Write points to the spool and publish batches."),
-    CHOICE("publish.payload", "json", "json|compact", publish.format, "Spelling of tag messages."),
+    CHOICE("publish.payload", "json", "json|compact|msgpack", publish.format, "Format of tag messages."),
 
     BYTES("recorder.ring_size", "4KiB", 0, 1 << 20, recorder.ring_bytes,
           "Flight recorder: last bytes kept of each connection; 0: off."),

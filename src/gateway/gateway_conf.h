@@ -42,7 +42,7 @@ struct gateway_conf {
     } buffer;
     struct {
         bool tags, batches;
-        int format;
+        int format; /* enum tagmsg_format */
     } publish;
     struct {
         uint64_t ring_bytes;

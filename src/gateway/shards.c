@@ -182,7 +182,10 @@ send(struct shards *s, unsigned shard, enum message_kind kind, const char *id, c
 void
 shards_put(struct shards *s, unsigned shard, const struct device *d)
 {
-    send(s, shard, MESSAGE_PUT, d->id, d->json, d->version);
+    char *text = device_json(d);
+
+    send(s, shard, MESSAGE_PUT, d->id, text, d->version);
+    free(text);
 }
 
 void

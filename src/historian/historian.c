@@ -1,59 +1,129 @@
-/* historian.c -- opening and closing, schema, dictionary and ledger of the SQLite historian. */
-#include "historian/historian_priv.h"
+/* historian.c -- which database an URL means, and what is alike in all of them. */
+#include "historian/historian.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
+#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/mem.h"
+#include "historian/backend.h"
 
-/* hot.block_id never repeats (AUTOINCREMENT): sealing.through names blocks across restarts. */
-static const struct db_migration migrations[] = {
-    {1, "series, ledger and hot blocks",
-     "CREATE TABLE series(series_id INTEGER PRIMARY KEY, topic TEXT NOT NULL UNIQUE, device_id TEXT, tag_id TEXT,"
-     " unit TEXT, data_type INTEGER NOT NULL, created_us INTEGER NOT NULL) STRICT;"
-     "CREATE TABLE lane(lane_id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, epoch INTEGER NOT NULL, lane INTEGER NOT "
-     "NULL,"
-     " batches INTEGER NOT NULL DEFAULT 0, points INTEGER NOT NULL DEFAULT 0, duplicate_batches INTEGER NOT NULL "
-     "DEFAULT 0,"
-     " gap_points INTEGER NOT NULL DEFAULT 0, updated_us INTEGER NOT NULL DEFAULT 0, UNIQUE(gateway, epoch, lane)) "
-     "STRICT;"
-     "CREATE TABLE ledger(lane_id INTEGER NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,"
-     " PRIMARY KEY(lane_id, from_seq)) STRICT, WITHOUT ROWID;"
-     "CREATE TABLE gap(gap_id INTEGER PRIMARY KEY, lane_id INTEGER NOT NULL, from_seq INTEGER NOT NULL,"
-     " to_seq INTEGER NOT NULL, points INTEGER NOT NULL, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL,"
-     " cause TEXT NOT NULL, stored_us INTEGER NOT NULL) STRICT;"
-     "CREATE TABLE hot(block_id INTEGER PRIMARY KEY AUTOINCREMENT, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL,"
-     " points INTEGER NOT NULL, stored_us INTEGER NOT NULL, data BLOB NOT NULL) STRICT;"
-     "CREATE TABLE sealing(id INTEGER PRIMARY KEY CHECK(id = 1), through INTEGER NOT NULL) STRICT;"
-     "CREATE TABLE quarantine(id INTEGER PRIMARY KEY, topic TEXT NOT NULL, time_us INTEGER NOT NULL,"
-     " quality INTEGER NOT NULL, value TEXT, reason TEXT NOT NULL, stored_us INTEGER NOT NULL) STRICT;"
-     "CREATE TABLE total(id INTEGER PRIMARY KEY CHECK(id = 1), points INTEGER NOT NULL, duplicate_points INTEGER NOT "
-     "NULL,"
-     " quarantined_points INTEGER NOT NULL) STRICT;"
-     "INSERT INTO total VALUES(1, 0, 0, 0)"},
-};
+#define FUTURE_US (3600 * INT64_C(1000000))
+#define OLDEST_US (631152000 * INT64_C(1000000)) /* 1990-01-01 */
+#define DAY_US    (86400 * INT64_C(1000000))
 
-/* sealed_through: the sealing that this file already holds, so that one that was cut short is not counted twice. */
-static const struct db_migration day_migrations[] = {
-    {1, "chunks",
-     "CREATE TABLE chunk(series_id INTEGER NOT NULL, t0 INTEGER NOT NULL, t1 INTEGER NOT NULL, n INTEGER NOT NULL,"
-     " n_bad INTEGER NOT NULL, v_min REAL, v_max REAL, v_sum REAL, data BLOB NOT NULL, PRIMARY KEY(series_id, t0))"
-     " STRICT, WITHOUT ROWID;"
-     "CREATE TABLE day(id INTEGER PRIMARY KEY CHECK(id = 1), points INTEGER NOT NULL, t_min INTEGER, t_max INTEGER,"
-     " sealed_through INTEGER NOT NULL) STRICT;"
-     "INSERT INTO day VALUES(1, 0, NULL, NULL, 0)"},
-};
+static const struct historian_backend *const backends[] = {&historian_sqlite, &historian_postgres, &historian_postgresql};
 
-static int64_t
-system_wall_us(void)
+static const struct historian_backend *
+find_backend(const char *url)
+{
+    for (size_t i = 0; url && i < MEM_COUNT(backends); i++)
+        if (strncmp(url, backends[i]->scheme, strlen(backends[i]->scheme)) == 0)
+            return backends[i];
+    return NULL;
+}
+
+enum nx_err
+historian_open(struct historian **out, const struct historian_conf *conf, struct nx_note *why)
+{
+    const struct historian_backend *b = find_backend(conf->url);
+    struct historian_conf full = *conf;
+
+    *out = NULL;
+    if (!b)
+        return nx_fail(why, NX_E_CONFIG, "historian.url: \"%s\" is not known; write sqlite:<directory>",
+                       conf->url ? conf->url : "");
+    if (!full.wall_us)
+        full.wall_us = historian_wall_us;
+    return b->open(out, &full, why);
+}
+
+void
+historian_close(struct historian **h)
+{
+    if (*h)
+        (*h)->backend->close(*h);
+    *h = NULL;
+}
+
+unsigned
+historian_max_writers(const char *url)
+{
+    const struct historian_backend *b = find_backend(url);
+
+    return b ? b->max_writers : 0;
+}
+
+enum nx_err
+historian_commit(struct historian *h, const struct batch *batches, size_t n, struct historian_commit_result *result,
+                 struct nx_note *why)
+{
+    *result = (struct historian_commit_result){0};
+    return h->backend->commit(h, batches, n, result, why);
+}
+
+bool
+historian_is_committed(const struct historian *h, const struct batch_header *hdr, struct batch_range *range)
+{
+    return h->backend->is_committed(h, hdr, range);
+}
+
+enum nx_err
+historian_maintain(struct historian *h, struct nx_note *why)
+{
+    return h->backend->maintain(h, why);
+}
+
+enum nx_err
+historian_seal(struct historian *h, struct nx_note *why)
+{
+    return h->backend->seal(h, why);
+}
+
+enum nx_err
+historian_ledger(struct historian *h, struct arena *a, struct historian_ledger_row **rows, size_t *n,
+                 struct nx_note *why)
+{
+    *rows = NULL;
+    *n = 0;
+    return h->backend->ledger(h, a, rows, n, why);
+}
+
+enum nx_err
+historian_stats_of(struct historian *h, struct historian_stats *out, struct nx_note *why)
+{
+    *out = (struct historian_stats){0};
+    return h->backend->stats(h, out, why);
+}
+
+enum nx_err
+historian_series(struct historian *h, history_series_cb *each, void *arg, struct nx_note *why)
+{
+    return h->backend->each_series(h, each, arg, why);
+}
+
+const char *
+historian_refuse_time(int64_t time_us, int64_t now_us, uint32_t retention_days)
+{
+    if (time_us > now_us + FUTURE_US)
+        return "time lies in the future: check the clock of the device";
+    if (time_us < OLDEST_US)
+        return "time lies before 1990: check the clock of the device";
+    if (retention_days > 0 && time_us < now_us - retention_days * DAY_US)
+        return "older than the retention";
+    return NULL;
+}
+
+int64_t
+history_level_us(enum history_level level)
+{
+    static const int64_t seconds[] = {0, 60, 3600, 86400};
+
+    return seconds[level] * 1000000;
+}
+
+int64_t
+historian_wall_us(void)
 {
     struct timespec ts;
 
@@ -61,458 +131,32 @@ system_wall_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-/* --- days --- */
-
-int
-day_of(int64_t time_us)
-{
-    return (int)(time_us / DAY_US - (time_us % DAY_US < 0));
-}
-
-static char *
-day_path(const struct historian *h, int day, char *path, size_t cap)
-{
-    time_t t = (time_t)day * 86400;
-    struct tm tm;
-
-    (void)gmtime_r(&t, &tm);
-    (void)snprintf(path, cap, "%s/hist-%04d%02d%02d.db", h->dir, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
-    return path;
-}
-
-enum nx_err
-day_open(const struct historian *h, int day, bool is_read_only, struct db **out, struct nx_note *why)
-{
-    char path[4096];
-    struct db_conf conf = {.path = day_path(h, day, path, sizeof path),
-                           .is_read_only = is_read_only,
-                           .sync = DB_SYNC_FULL,
-                           .cache_kib = 16384};
-    enum nx_err err;
-
-    *out = NULL;
-    if (is_read_only && access(path, F_OK) != 0)
-        return nx_fail(why, NX_E_NOT_FOUND, "%s is gone", path);
-    err = db_open(out, &conf, why);
-    if (err == NX_OK && !is_read_only)
-        err = db_migrate(*out, day_migrations, MEM_COUNT(day_migrations), why);
-    if (err != NX_OK)
-        db_close(out);
-    return err;
-}
-
-/* "hist-20261123.db" */
-static bool
-day_parse(const char *name, int *day)
-{
-    struct tm tm = {0};
-    int used = 0;
-
-    if (sscanf(name, "hist-%4d%2d%2d.db%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &used) != 3 || used != 16 ||
-        name[used])
-        return false;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    *day = (int)(timegm(&tm) / 86400);
-    return true;
-}
-
 static int
-compare_ints(const void *a, const void *b)
+compare_points(const void *a, const void *b)
 {
-    int x = *(const int *)a, y = *(const int *)b;
+    const struct point *x = a, *y = b;
 
-    return (x > y) - (x < y);
+    if (x->time_us != y->time_us)
+        return x->time_us < y->time_us ? -1 : 1;
+    return (x->series > y->series) - (x->series < y->series);
 }
 
-enum nx_err
-day_list(const struct historian *h, struct arena *a, int **days, size_t *n, struct nx_note *why)
+size_t
+points_sort_unique(struct point *p, size_t n, uint64_t *duplicates)
 {
-    size_t cap = 0;
-    DIR *dir = opendir(h->dir);
+    size_t kept = 1;
+    bool is_sorted = true;
 
-    *days = NULL;
-    *n = 0;
-    if (!dir)
-        return nx_fail_errno(why, NX_OK, errno, "historian directory %s cannot be listed", h->dir);
-    for (struct dirent *e; (e = readdir(dir));) {
-        int day;
-
-        if (!day_parse(e->d_name, &day))
-            continue;
-        if (*n == cap) {
-            int *grown = arena_alloc(a, (cap = cap ? cap * 2 : 64) * sizeof *grown);
-
-            if (*n > 0)
-                memcpy(grown, *days, *n * sizeof *grown);
-            *days = grown;
-        }
-        (*days)[(*n)++] = day;
-    }
-    (void)closedir(dir);
-    if (*n > 0)
-        qsort(*days, *n, sizeof **days, compare_ints);
-    return NX_OK;
-}
-
-/* --- loading what a writer keeps in memory --- */
-
-static enum nx_err
-load_series(struct historian *h, struct nx_note *why)
-{
-    struct db_stmt *st;
-    bool has_row;
-    enum nx_err err = db_prepare(h->db, "SELECT series_id, topic, unit FROM series", &st, why);
-
-    h->next_sid = 1;
-    if (err != NX_OK)
-        return err;
-    while ((err = db_step(st, &has_row, why)) == NX_OK && has_row) {
-        struct slice topic = db_col_slice(st, 1), unit = db_col_slice(st, 2);
-        struct hist_series *s = mem_alloc(sizeof *s + topic.len + 1);
-
-        s->sid = (uint32_t)db_col_i64(st, 0);
-        s->unit = mem_strndup(unit.len ? (const char *)unit.p : "", unit.len);
-        s->topic_len = topic.len;
-        memcpy(s->topic, topic.p, topic.len);
-        HASH_ADD_KEYPTR(hh, h->series, s->topic, s->topic_len, s);
-        if (s->sid >= h->next_sid)
-            h->next_sid = s->sid + 1;
-    }
-    db_reset(st);
-    return err;
-}
-
-static enum nx_err
-load_ledger(struct historian *h, struct hist_lane *lane, struct nx_note *why)
-{
-    struct db_stmt *st;
-    bool has_row;
-    enum nx_err err = db_prepare(h->db, "SELECT from_seq, to_seq FROM ledger WHERE lane_id = ?", &st, why);
-
-    if (err != NX_OK)
-        return err;
-    db_bind_i64(st, 1, lane->lane_id);
-    while ((err = db_step(st, &has_row, why)) == NX_OK && has_row)
-        seqset_add(&lane->done, (uint64_t)db_col_i64(st, 0), (uint64_t)db_col_i64(st, 1));
-    db_reset(st);
-    return err;
-}
-
-static enum nx_err
-load_lanes(struct historian *h, struct nx_note *why)
-{
-    struct db_stmt *st;
-    bool has_row;
-    enum nx_err err = db_prepare(h->db, "SELECT lane_id, gateway, epoch, lane FROM lane", &st, why);
-
-    h->next_lane_id = 1;
-    if (err != NX_OK)
-        return err;
-    while ((err = db_step(st, &has_row, why)) == NX_OK && has_row) {
-        struct hist_lane *lane = mem_alloc(sizeof *lane);
-        struct slice gateway = db_col_slice(st, 1);
-
-        lane->lane_id = db_col_i64(st, 0);
-        lane->key.gateway_len = (uint32_t)(gateway.len < 64 ? gateway.len : 64);
-        memcpy(lane->key.gateway, gateway.p, lane->key.gateway_len);
-        lane->key.epoch = (uint64_t)db_col_i64(st, 2);
-        lane->key.lane = (uint32_t)db_col_i64(st, 3);
-        HASH_ADD(hh, h->lanes, key, sizeof lane->key, lane);
-        if (lane->lane_id >= h->next_lane_id)
-            h->next_lane_id = lane->lane_id + 1;
-        if ((err = load_ledger(h, lane, why)) != NX_OK)
-            break;
-    }
-    db_reset(st);
-    return err;
-}
-
-static enum nx_err
-load_hot(struct historian *h, struct nx_note *why)
-{
-    struct db_stmt *st;
-    bool has_row;
-    enum nx_err err =
-        db_prepare(h->db,
-                   "SELECT ifnull(sum(points), 0), ifnull(sum(length(data)), 0), ifnull(min(stored_us), 0) FROM hot",
-                   &st, why);
-
-    if (err != NX_OK || (err = db_step(st, &has_row, why)) != NX_OK)
-        return err;
-    h->hot_points = (uint64_t)db_col_i64(st, 0);
-    h->hot_bytes = (uint64_t)db_col_i64(st, 1);
-    h->hot_since_us = db_col_i64(st, 2);
-    db_reset(st);
-    return NX_OK;
-}
-
-/* The kernel drops the lock with the process, however it ends. */
-static enum nx_err
-take_lock(struct historian *h, struct nx_note *why)
-{
-    char path[4096];
-
-    (void)snprintf(path, sizeof path, "%s/writer.lock", h->dir);
-    h->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (h->lock_fd < 0)
-        return nx_fail_errno(why, NX_OK, errno, "historian directory %s is not writable", h->dir);
-    if (flock(h->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return nx_fail(
-            why, NX_E_CONFLICT,
-            "historian %s is already being written by another process: stop it, or give this one a directory "
-            "of its own (historian.url)",
-            h->dir);
-    return NX_OK;
-}
-
-static enum nx_err
-open_writer(struct historian *h, struct nx_note *why)
-{
-    enum nx_err err;
-
-    if ((err = take_lock(h, why)) != NX_OK ||
-        (err = db_migrate(h->db, migrations, MEM_COUNT(migrations), why)) != NX_OK)
-        return err;
-    if ((err = load_series(h, why)) != NX_OK || (err = load_lanes(h, why)) != NX_OK)
-        return err;
-    h->scratch = commit_scratch_new();
-    return load_hot(h, why);
-}
-
-static enum nx_err
-open_all(struct historian *h, struct nx_note *why)
-{
-    char path[4096];
-    struct db_conf conf = {.path = path, .is_read_only = h->is_read_only, .sync = DB_SYNC_FULL, .cache_kib = 32768};
-    enum nx_err err;
-
-    (void)snprintf(path, sizeof path, "%s/hist.db", h->dir);
-    if (h->is_read_only && access(path, F_OK) != 0)
-        return nx_fail(why, NX_E_NOT_FOUND,
-                       "%s does not exist: nothing was stored yet, or historian.url names another place", path);
-    if (!h->is_read_only && (err = file_make_dir(h->dir, 0750, why)) != NX_OK)
-        return err;
-    if ((err = db_open(&h->db, &conf, why)) != NX_OK)
-        return err;
-    return h->is_read_only ? NX_OK : open_writer(h, why);
-}
-
-enum nx_err
-historian_open(struct historian **out, const struct historian_conf *conf, struct nx_note *why)
-{
-    static const char scheme[] = "sqlite:";
-    struct historian *h;
-    enum nx_err err;
-
-    *out = NULL;
-    if (!conf->url || strncmp(conf->url, scheme, sizeof scheme - 1) != 0 || !conf->url[sizeof scheme - 1])
-        return nx_fail(why, NX_E_CONFIG, "historian.url: \"%s\" is not known; write sqlite:<directory>",
-                       conf->url ? conf->url : "");
-    h = mem_alloc(sizeof *h);
-    h->dir = mem_strdup(conf->url + sizeof scheme - 1);
-    h->is_read_only = conf->is_read_only;
-    h->retention_days = conf->retention_days;
-    h->wall_us = conf->wall_us ? conf->wall_us : system_wall_us;
-    h->lock_fd = -1;
-    if ((err = open_all(h, why)) != NX_OK)
-        historian_close(&h);
-    *out = h;
-    return err;
-}
-
-void
-historian_close(struct historian **out)
-{
-    struct historian *h = *out;
-    struct hist_series *s, *next_series;
-    struct hist_lane *lane, *next_lane;
-
-    *out = NULL;
-    if (!h)
-        return;
-    db_close(&h->db);
-    if (h->lock_fd >= 0)
-        (void)close(h->lock_fd);
-    HASH_ITER (hh, h->series, s, next_series) {
-        HASH_DEL(h->series, s);
-        free(s->unit);
-        free(s);
-    }
-    HASH_ITER (hh, h->lanes, lane, next_lane) {
-        HASH_DEL(h->lanes, lane);
-        seqset_fini(&lane->done);
-        seqset_fini(&lane->pending);
-        free(lane);
-    }
-    commit_scratch_free(&h->scratch);
-    free(h->dir);
-    free(h);
-}
-
-/* --- the books --- */
-
-/* Numbers that a gap record declares are accounted for: they are not missing. */
-static enum nx_err
-add_ranges(struct historian *h, const char *sql, int64_t lane_id, struct seqset *r, struct nx_note *why)
-{
-    struct db_stmt *st;
-    bool has_row;
-    enum nx_err err = db_prepare(h->db, sql, &st, why);
-
-    if (err != NX_OK)
-        return err;
-    db_bind_i64(st, 1, lane_id);
-    while ((err = db_step(st, &has_row, why)) == NX_OK && has_row)
-        seqset_add(r, (uint64_t)db_col_i64(st, 0), (uint64_t)db_col_i64(st, 1));
-    db_reset(st);
-    return err;
-}
-
-static enum nx_err
-fill_ranges(struct historian *h, int64_t lane_id, struct historian_ledger_row *row, struct nx_note *why)
-{
-    struct seqset r = {0};
-    enum nx_err err =
-        add_ranges(h, "SELECT from_seq, to_seq FROM ledger WHERE lane_id = ? ORDER BY from_seq", lane_id, &r, why);
-
-    if (err == NX_OK && r.count > 0)
-        row->last_seq = r.items[r.count - 1].to;
-    if (err == NX_OK)
-        err = add_ranges(h, "SELECT from_seq, to_seq FROM gap WHERE lane_id = ? ORDER BY from_seq", lane_id, &r, why);
-    row->missing = seqset_missing(&r);
-    seqset_fini(&r);
-    return err;
-}
-
-static void
-fill_row(struct arena *a, const struct db_stmt *st, struct historian_ledger_row *row)
-{
-    *row = (struct historian_ledger_row){
-        .gateway = arena_strdup(a, db_col_text(st, 1)),
-        .epoch = (uint64_t)db_col_i64(st, 2),
-        .lane = (unsigned)db_col_i64(st, 3),
-        .batches = (uint64_t)db_col_i64(st, 4),
-        .points = (uint64_t)db_col_i64(st, 5),
-        .duplicate_batches = (uint64_t)db_col_i64(st, 6),
-        .gap_points = (uint64_t)db_col_i64(st, 7),
-        .updated_us = db_col_i64(st, 8),
-    };
-}
-
-enum nx_err
-historian_ledger(struct historian *h, struct arena *a, struct historian_ledger_row **rows, size_t *n,
-                 struct nx_note *why)
-{
-    struct db_stmt *st;
-    bool has_row;
-    size_t cap = 0;
-    enum nx_err err = db_prepare(h->db,
-                                 "SELECT lane_id, gateway, epoch, lane, batches, points, duplicate_batches, gap_points,"
-                                 " updated_us FROM lane ORDER BY gateway, epoch, lane",
-                                 &st, why);
-
-    *rows = NULL;
-    *n = 0;
-    if (err != NX_OK)
-        return err;
-    while ((err = db_step(st, &has_row, why)) == NX_OK && has_row) {
-        if (*n == cap) {
-            struct historian_ledger_row *grown = arena_alloc(a, (cap = cap ? cap * 2 : 16) * sizeof *grown);
-
-            if (*n > 0)
-                memcpy(grown, *rows, *n * sizeof *grown);
-            *rows = grown;
-        }
-        fill_row(a, st, &(*rows)[*n]);
-        if ((err = fill_ranges(h, db_col_i64(st, 0), &(*rows)[(*n)++], why)) != NX_OK)
-            break;
-    }
-    db_reset(st);
-    return err;
-}
-
-static void
-add_file_bytes(const char *path, uint64_t *bytes)
-{
-    struct stat sb;
-
-    if (stat(path, &sb) == 0)
-        *bytes += (uint64_t)sb.st_size;
-}
-
-static void
-widen(struct historian_stats *s, const struct db_stmt *st, int i)
-{
-    if (db_col_is_null(st, i))
-        return;
-    if (s->first_us == 0 || db_col_i64(st, i) < s->first_us)
-        s->first_us = db_col_i64(st, i);
-    if (s->last_us == 0 || db_col_i64(st, i + 1) > s->last_us)
-        s->last_us = db_col_i64(st, i + 1);
-}
-
-static enum nx_err
-add_day_stats(struct historian *h, int day, struct historian_stats *s, struct nx_note *why)
-{
-    char path[4096];
-    struct db *db;
-    struct db_stmt *st;
-    bool has_row = false;
-    enum nx_err err = day_open(h, day, true, &db, why);
-
-    if (err == NX_E_NOT_FOUND)
-        return NX_OK;
-    if (err != NX_OK)
-        return err;
-    err = db_prepare(db, "SELECT points, t_min, t_max FROM day", &st, why);
-    if (err == NX_OK && (err = db_step(st, &has_row, why)) == NX_OK && has_row) {
-        s->points += (uint64_t)db_col_i64(st, 0);
-        widen(s, st, 1);
-    }
-    add_file_bytes(day_path(h, day, path, sizeof path), &s->bytes);
-    db_close(&db);
-    return err;
-}
-
-static enum nx_err
-add_hist_stats(struct historian *h, struct historian_stats *s, struct nx_note *why)
-{
-    struct db_stmt *st;
-    bool has_row = false;
-    enum nx_err err = db_prepare(h->db,
-                                 "SELECT (SELECT count(*) FROM series), duplicate_points, quarantined_points,"
-                                 " (SELECT ifnull(sum(points), 0) FROM hot), (SELECT min(t_min) FROM hot),"
-                                 " (SELECT max(t_max) FROM hot) FROM total",
-                                 &st, why);
-
-    if (err != NX_OK || (err = db_step(st, &has_row, why)) != NX_OK || !has_row)
-        return err;
-    s->series = (uint64_t)db_col_i64(st, 0);
-    s->duplicate_points = (uint64_t)db_col_i64(st, 1);
-    s->quarantined_points = (uint64_t)db_col_i64(st, 2);
-    s->unsealed_points = (uint64_t)db_col_i64(st, 3);
-    s->points = s->unsealed_points;
-    widen(s, st, 4);
-    db_reset(st);
-    add_file_bytes(db_path(h->db), &s->bytes);
-    return NX_OK;
-}
-
-enum nx_err
-historian_stats_of(struct historian *h, struct historian_stats *out, struct nx_note *why)
-{
-    struct arena a = {0};
-    int *days;
-    size_t n;
-    enum nx_err err;
-
-    *out = (struct historian_stats){0};
-    err = add_hist_stats(h, out, why);
-    if (err == NX_OK)
-        err = day_list(h, &a, &days, &n, why);
-    for (size_t i = 0; err == NX_OK && i < n; i++)
-        err = add_day_stats(h, days[i], out, why);
-    arena_free(&a);
-    return err;
+    for (size_t i = 1; i < n && is_sorted; i++)
+        is_sorted = p[i - 1].time_us < p[i].time_us;
+    if (is_sorted)
+        return n;
+    for (size_t i = 0; i < n; i++)
+        p[i].series = (uint32_t)i;
+    qsort(p, n, sizeof *p, compare_points);
+    for (size_t i = 1; i < n; i++)
+        if (p[i].time_us != p[kept - 1].time_us)
+            p[kept++] = p[i];
+    *duplicates += n - kept;
+    return kept;
 }

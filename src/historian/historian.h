@@ -1,14 +1,14 @@
-/* historian.h -- where values are kept: one interface for every database behind it (SQLite: docs/formats/
- * historian-sqlite.md).
+/* historian.h -- where values are kept: one interface for every database behind it (SQLite:
+ * docs/formats/historian-sqlite.md, PostgreSQL and TimescaleDB: docs/formats/historian-postgres.md).
  *
  * Writing: batches are committed together with their identity (gateway, epoch, lane, sequence) in one transaction, so
  * that a replay is recognised and skipped and an acknowledgement is only ever sent for what is on disk. A value is
- * unique by (series, time): the first one stored wins, later ones are counted as duplicates, when they are found inside
- * one commit at once, else when the series is sealed; reading never shows them. Blocking: call it from a worker or a
- * writer thread. One writer per store (a second one gets NX_E_CONFLICT), any number of readers in any process, each
- * object used by one thread at a time.
+ * unique by (series, time): the first one stored wins, later ones are counted as duplicates, at once or when they are
+ * sealed; reading never shows them. Blocking: call it from a worker or a writer thread, one thread at a time for each
+ * object. Any number of readers in any process; writers: see historian_max_writers().
  *
- * Bounds: 1,000,000 points wait unsealed; 10,000 rows of quarantine are kept, more are only counted. */
+ * Reading: every backend only gives points and rollups in the order of time; what is made of them (query.c, reduce.c)
+ * is one code, so the same question has the same answer on each of them. */
 #ifndef HISTORIAN_HISTORIAN_H
 #define HISTORIAN_HISTORIAN_H
 
@@ -19,38 +19,63 @@
 
 struct historian;
 
-struct historian_conf {
-    const char *url;          /* "sqlite:<directory>" */
-    uint32_t retention_days;  /* raw values; 0: for ever */
-    bool is_read_only;        /* the store must exist (NX_E_NOT_FOUND) */
-    int64_t (*wall_us)(void); /* the time of day; NULL: the system's */
+enum historian_role {
+    HISTORIAN_WRITER, /* commits; may keep the store, too, when nobody else does */
+    HISTORIAN_KEEPER, /* historian_maintain() beside a writer, on a thread of its own */
+    HISTORIAN_READER, /* the store must exist (NX_E_NOT_FOUND) */
 };
 
+struct historian_conf {
+    const char *url;      /* "sqlite:<directory>", "postgres://user@host:port/database" */
+    const char *password; /* of a database server; NULL: what the URL or the libpq environment say */
+    enum historian_role role;
+    uint32_t retention_days;        /* raw values; 0: for ever */
+    uint32_t rollup_retention_days; /* values per minute; those per hour and day stay. 0: for ever */
+    bool use_insert;                /* PostgreSQL: INSERT instead of COPY */
+    int64_t (*wall_us)(void);       /* the time of day; NULL: the system's */
+};
+
+/* NX_E_CONFIG for a wrong URL; NX_E_CONFLICT when the store has as many writers as it can have; NX_E_OFFLINE while a
+ * server cannot be reached. On failure *out is NULL. */
 NX_MUST_CHECK enum nx_err historian_open(struct historian **out, const struct historian_conf *conf,
                                          struct nx_note *why);
 /* NULL is allowed. *h is NULL on return. */
 void historian_close(struct historian **h);
+/* How many writers (each an object of its own, in any process) may work on a store of this kind at once; 0: the URL is
+ * not known. */
+unsigned historian_max_writers(const char *url);
+
+/* --- writing --- */
 
 struct historian_commit_result {
     uint64_t points;             /* stored now */
-    uint64_t duplicate_points;   /* (series, time) was in the same call before */
+    uint64_t duplicate_points;   /* (series, time) was there before, as far as that shows at once */
     uint32_t duplicate_batches;  /* identity was in the ledger already: skipped */
-    uint64_t quarantined_points; /* time absurd (after now + 1 h, before 1990, beyond retention): put aside */
+    uint64_t quarantined_points; /* time absurd (historian_refuse_time): put aside */
     int64_t newest_us;           /* latest time stored; 0 when nothing was */
 };
-/* Stores batches in one transaction: all or nothing. After NX_OK all of them are in the ledger. NX_E_DISK_FULL,
- * NX_E_BUSY, NX_E_IO: nothing was stored; the same call may be made again. */
+/* Stores batches in one transaction: all or nothing. After NX_OK all of them are in the ledger. On any error nothing
+ * was stored, or (a connection lost while committing) it is not known; in both cases the same call is made again, by
+ * this writer or another one, and what was stored is then recognised. NX_E_DISK_FULL, NX_E_BUSY, NX_E_IO, NX_E_OFFLINE
+ * pass; NX_E_RANGE and NX_E_PROTO say that the database refuses these values: then divide the batches. */
 NX_MUST_CHECK enum nx_err historian_commit(struct historian *h, const struct batch *batches, size_t n,
                                            struct historian_commit_result *result, struct nx_note *why);
 
-/* Is this batch in the ledger? range is the stretch of committed sequence numbers around it. Writers only; no I/O. */
+/* Is this batch in the ledger, as far as this writer knows (it knows what it was given)? range is the stretch of
+ * committed sequence numbers around it that it knows of. No I/O. */
 bool historian_is_committed(const struct historian *h, const struct batch_header *hdr, struct batch_range *range);
 
-/* Seals what has waited long enough and drops days beyond the retention. Writers only; cheap when there is nothing to
- * do: call it after each commit and every few seconds. A failure loses nothing and is tried again by the next call. */
+/* Why a time is not stored (after now + 1 h, before 1990, beyond the retention), as a text for people; NULL: it is. */
+const char *historian_refuse_time(int64_t time_us, int64_t now_us, uint32_t retention_days);
+
+/* Seals, rolls up, makes partitions ahead, drops what is beyond the retention: a step of what is due, at most some
+ * seconds long. Writers and keepers; cheap when there is nothing to do: call it after commits and every few seconds. A
+ * failure loses nothing and is tried again by the next call. */
 NX_MUST_CHECK enum nx_err historian_maintain(struct historian *h, struct nx_note *why);
-/* Seals everything now (for tests, benchmarks and a tidy stop). */
+/* All of it now, whatever is due (for tests, benchmarks and a tidy stop). */
 NX_MUST_CHECK enum nx_err historian_seal(struct historian *h, struct nx_note *why);
+
+/* --- the books --- */
 
 struct historian_ledger_row {
     const char *gateway;
@@ -65,13 +90,51 @@ struct historian_ledger_row {
 NX_MUST_CHECK enum nx_err historian_ledger(struct historian *h, struct arena *a, struct historian_ledger_row **rows,
                                            size_t *n, struct nx_note *why);
 
+struct historian_stats {
+    uint64_t series, points, duplicate_points, quarantined_points, bytes;
+    uint64_t unsealed_points;
+    int64_t first_us, last_us; /* 0 when empty */
+    const char *backend;       /* "sqlite", "postgres", "timescale-apache", "timescale" */
+};
+NX_MUST_CHECK enum nx_err historian_stats_of(struct historian *h, struct historian_stats *out, struct nx_note *why);
+
 /* --- reading --- */
-enum history_fn { HISTORY_RAW, HISTORY_MINMAX, HISTORY_AVG, HISTORY_LAST };
+
+/* MINMAX gives per bucket the points of the minimum and the maximum in the order of their times, and the first bad
+ * point, so that gaps show. AVG the mean of the points, TWA the mean weighted by how long each was valid (a value holds
+ * until the next point, a bad one ends it; the value before the range counts into it), at the bucket's start; where no
+ * number is, the text or the first bad point. LAST the last point. LTTB (Steinarsson 2013) one point per bucket that
+ * keeps the shape, of the numbers, over equal stretches of time, the first and the last among them (3 at least). Text
+ * counts as its last value. */
+enum history_fn { HISTORY_RAW, HISTORY_MINMAX, HISTORY_AVG, HISTORY_LAST, HISTORY_TWA, HISTORY_LTTB };
+/* What AVG, LAST and TWA give for a bucket without points, at its start: nothing; a row without value and with quality
+ * NX_Q_NOT_CONNECTED; the row before it again, whatever it holds (before the first one: the last point before the
+ * range; NULL when there is none); a straight line when the rows around it are numbers, else the row before it. */
+enum history_fill { HISTORY_FILL_NONE, HISTORY_FILL_NULL, HISTORY_FILL_PREVIOUS, HISTORY_FILL_LINEAR };
+/* AUTO: values per minute, hour or day where a bucket is that wide (MINMAX: half as wide, it gives two points; LTTB:
+ * four times as wide). MINMAX, AVG, LAST and TWA then have buckets whose width and borders are multiples of that (the
+ * first and the last are cut off at from and to), and the answer is the one that the points would give, numbers shown
+ * as the type of the series. LTTB then chooses from the minimum and the maximum of each minute, hour or day. */
+enum history_resolution {
+    HISTORY_RESOLUTION_AUTO,
+    HISTORY_RESOLUTION_RAW,
+    HISTORY_RESOLUTION_MINUTE,
+    HISTORY_RESOLUTION_HOUR,
+    HISTORY_RESOLUTION_DAY,
+};
+
+#define HISTORY_NO_LIMIT UINT32_MAX
+
 struct history_query {
     const char *topic;
     int64_t from_us, to_us; /* [from, to) */
     enum history_fn fn;
-    uint32_t max_points; /* RAW: cut after so many (has_more); others: number of buckets. 0: 1000 */
+    uint32_t max_points; /* RAW: cut after so many (has_more), HISTORY_NO_LIMIT: never; others: number of buckets. 0:
+                            1000 */
+    enum history_fill fill;
+    enum history_resolution resolution;
+    bool (*is_canceled)(void *arg); /* asked now and then, also while nothing is given; NULL: never */
+    void *cancel_arg;
 };
 struct history_row {
     int64_t time_us;
@@ -79,25 +142,22 @@ struct history_row {
     struct nx_value value; /* text borrowed for the call */
 };
 struct history_summary {
-    uint64_t raw_count; /* points looked at */
+    uint64_t raw_count; /* points looked at, or stood for by rollups */
     int64_t bucket_us;  /* 0 for RAW */
     bool has_more;
-    const char *unit; /* in a */
+    enum history_resolution resolution; /* used; RAW where only points were read */
+    const char *unit;                   /* in a */
 };
-/* Calls each() in time order; false stops. Per bucket MINMAX gives the points of the minimum and the maximum in the
- * order of their times, and the first bad point, so that gaps show; AVG the mean at the bucket's start (the first bad
- * point when there is nothing else); LAST the last point. Text counts as its last value. NX_E_NOT_FOUND for a topic
- * never stored, NX_E_RANGE unless from < to. */
+/* Calls each() in time order; false stops. NX_E_NOT_FOUND for a topic never stored, NX_E_RANGE unless from < to,
+ * NX_E_CANCELED when is_canceled said so. */
 typedef bool history_row_cb(void *arg, const struct history_row *row);
 NX_MUST_CHECK enum nx_err historian_query(struct historian *h, const struct history_query *q, struct arena *a,
                                           history_row_cb *each, void *arg, struct history_summary *summary,
                                           struct nx_note *why);
 
-struct historian_stats {
-    uint64_t series, points, duplicate_points, quarantined_points, bytes;
-    uint64_t unsealed_points;
-    int64_t first_us, last_us; /* 0 when empty */
-};
-NX_MUST_CHECK enum nx_err historian_stats_of(struct historian *h, struct historian_stats *out, struct nx_note *why);
+/* Calls each() for every series that was ever stored, in the order of topics; the strings are borrowed for the call. */
+typedef bool history_series_cb(void *arg, const struct series *s);
+NX_MUST_CHECK enum nx_err historian_series(struct historian *h, history_series_cb *each, void *arg,
+                                           struct nx_note *why);
 
 #endif

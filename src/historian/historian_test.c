@@ -126,7 +126,12 @@ keep_row(void *arg, const struct history_row *row)
 static struct history_summary
 query(struct historian *h, enum history_fn fn, int64_t from, int64_t to, uint32_t max, struct rows *rows)
 {
-    struct history_query q = {"uns/a", from, to, fn, max};
+    struct history_query q = {.topic = "uns/a",
+                              .from_us = from,
+                              .to_us = to,
+                              .fn = fn,
+                              .max_points = max,
+                              .resolution = HISTORY_RESOLUTION_RAW};
     struct history_summary summary;
     struct arena a = {0};
     struct nx_note why;
@@ -215,7 +220,7 @@ second_writer_is_refused(void **state)
     assert_non_null(strstr(f->why.text, f->dir));
     conf.url = "mysql:x";
     assert_int_equal(NX_E_CONFIG, historian_open(&other, &conf, &f->why));
-    conf = (struct historian_conf){.url = "sqlite:/nonexistent/x", .is_read_only = true};
+    conf = (struct historian_conf){.url = "sqlite:/nonexistent/x", .role = HISTORIAN_READER};
     assert_int_equal(NX_E_NOT_FOUND, historian_open(&other, &conf, &f->why));
 }
 
@@ -247,7 +252,7 @@ full_disk_stores_nothing_and_recovers(void **state)
     assert_false(historian_is_committed(f->h, &hdr, &range));
     assert_int_equal(NX_OK, commit(f, 1, p, 60000));
     assert_int_equal(60000, f->result.points);
-    assert_int_equal(3000, query(f->h, HISTORY_RAW, START, START + SEC, 3000, &rows).raw_count - 1);
+    assert_int_equal(3000, query(f->h, HISTORY_RAW, START, START + SEC, 3000, &rows).raw_count);
     free(p);
 }
 
@@ -386,7 +391,7 @@ reading_matches_brute_force(void **state)
     struct fixture *f = *state;
     struct truth *t = mem_alloc(sizeof *t);
     struct historian *reader;
-    struct historian_conf conf = {.url = f->url, .is_read_only = true};
+    struct historian_conf conf = {.url = f->url, .role = HISTORIAN_READER};
 
     now_us = START + TRUTH * 7 * SEC;
     store_random(f, t);
@@ -431,7 +436,8 @@ static void
 unknown_topic_and_empty_range_are_told(void **state)
 {
     struct fixture *f = *state;
-    struct history_query q = {"uns/none", START, START + 1, HISTORY_RAW, 10};
+    struct history_query q = {
+        .topic = "uns/none", .from_us = START, .to_us = START + 1, .fn = HISTORY_RAW, .max_points = 10};
     struct history_summary s;
     struct arena a = {0};
     struct rows rows = {0};

@@ -1,217 +1,315 @@
-/* query.c -- reading: hot blocks first, then the day files, merged in the order of time; what is in both shows once. */
-#include "historian/historian_priv.h"
-
-#include <stdlib.h>
-
-#include "base/mem.h"
-#include "historian/block.h"
+/* query.c -- one question: what the backend scans goes to each() as it is, or reduced to buckets.
+ *
+ * Rollups only ever save reading: where a bucket of the level is given as points, they go the same way, so the answer
+ * does not depend on what was rolled up already. */
+#include "historian/backend.h"
+#include "historian/lttb.h"
 #include "historian/reduce.h"
-#include "historian/run.h"
+#include "historian/rollup.h"
 
-#define DEFAULT_POINTS 1000u
-#define MAX_POINTS     1000000u
+#define DEFAULT_POINTS  1000u
+#define MAX_BUCKETS     1000000u
+#define TIME_LIMIT_US   (INT64_C(1) << 60) /* of what is asked for; nothing is stored out there */
+#define LTTB_PER_BUCKET 4                  /* values per minute (hour, day) that a point of LTTB is chosen from */
+#define ASK_EVERY       1024u
 
 struct query {
     struct historian *h;
     const struct history_query *q;
     struct history_summary *summary;
-    struct nx_note *why;
     history_row_cb *each;
     void *arg;
+    struct history_series series;
+    int64_t from_us, to_us;
     uint32_t max_points;
-    uint32_t sid;
-    struct reduce reduce;
-    bool is_done; /* enough, or each() said stop */
     uint64_t given;
-    struct arena texts; /* hot runs; texts of points lie in them */
-    struct point *hot;
-    size_t hot_count, hot_cap, hot_at;
-    struct point *chunk;
+    bool is_canceled;
+    enum history_level level;
+    struct grid grid;
+    struct reduce reduce;
+    struct fill fill;
+    struct lttb lttb;
+    struct roller roller; /* LTTB from a level: points become rollups first */
 };
 
-static enum nx_err
-find_series(struct query *x, struct arena *a)
+static bool
+is_canceled(struct query *x)
 {
-    struct db_stmt *st;
-    bool has_row = false;
-    enum nx_err err = db_prepare(x->h->db, "SELECT series_id, unit FROM series WHERE topic = ?", &st, x->why);
-
-    if (err != NX_OK)
-        return err;
-    db_bind_text(st, 1, x->q->topic);
-    if ((err = db_step(st, &has_row, x->why)) == NX_OK && has_row) {
-        const char *unit = db_col_text(st, 1);
-
-        x->sid = (uint32_t)db_col_i64(st, 0);
-        x->summary->unit = arena_strdup(a, unit ? unit : "");
-    } else if (err == NX_OK) {
-        err = nx_fail(x->why, NX_E_NOT_FOUND, "no values were ever stored for topic \"%s\"", x->q->topic);
-    }
-    db_reset(st);
-    return err;
+    if (!x->is_canceled && x->q->is_canceled && x->q->is_canceled(x->q->cancel_arg))
+        x->is_canceled = true;
+    return x->is_canceled;
 }
 
-/* --- hot blocks --- */
-
-static enum nx_err
-add_hot_run(struct query *x, const struct block_run *run)
+/* Every row on its way out. */
+static bool
+give(void *arg, const struct history_row *row)
 {
-    struct slice copy = slice(arena_strndup(&x->texts, run->data.p, run->data.len), run->data.len);
+    struct query *x = arg;
 
-    if (x->hot_cap < x->hot_count + run->count) {
-        x->hot_cap = (x->hot_count + run->count) * 2;
-        x->hot = mem_realloc(x->hot, x->hot_cap * sizeof *x->hot);
-    }
-    if (run_decode(copy, &x->hot[x->hot_count], run->count) != NX_OK)
-        return nx_fail(x->why, NX_E_CORRUPT, "%s: a block is damaged", db_path(x->h->db));
-    x->hot_count += run->count;
-    return NX_OK;
+    if (++x->given % ASK_EVERY == 0 && is_canceled(x))
+        return false;
+    return x->each(x->arg, row);
 }
 
-static enum nx_err
-add_hot_block(struct query *x, struct slice data)
-{
-    struct block_reader reader = block_open(data);
-    struct block_run run;
-    enum nx_err err = NX_OK;
+/* --- points as they are --- */
 
-    while (err == NX_OK && block_next(&reader, &run) && run.sid <= x->sid)
-        if (run.sid == x->sid)
-            err = add_hot_run(x, &run);
-    if (reader.is_corrupt)
-        return nx_fail(x->why, NX_E_CORRUPT, "%s: a block is damaged", db_path(x->h->db));
-    return err;
-}
-
-static enum nx_err
-load_hot(struct query *x)
-{
-    struct db_stmt *st;
-    bool has_row;
-    uint64_t duplicates = 0;
-    enum nx_err err =
-        db_prepare(x->h->db, "SELECT data FROM hot WHERE t_max >= ? AND t_min < ? ORDER BY block_id", &st, x->why);
-
-    if (err != NX_OK)
-        return err;
-    db_bind_i64(st, 1, x->q->from_us);
-    db_bind_i64(st, 2, x->q->to_us);
-    while (err == NX_OK && (err = db_step(st, &has_row, x->why)) == NX_OK && has_row)
-        err = add_hot_block(x, db_col_slice(st, 0));
-    db_reset(st);
-    if (x->hot_count > 0)
-        x->hot_count = points_sort_unique(x->hot, x->hot_count, &duplicates);
-    return err;
-}
-
-/* --- giving --- */
-
-static void
+static bool
 give_raw(struct query *x, const struct point *p)
 {
     struct history_row row = {.time_us = p->time_us, .quality = p->quality, .value = p->value};
 
-    if (x->given == x->max_points) {
+    if (x->given == x->max_points && x->max_points != HISTORY_NO_LIMIT) {
         x->summary->has_more = true;
-        x->is_done = true;
-        return;
+        return false;
     }
-    x->given++;
-    if (!x->each(x->arg, &row))
-        x->is_done = true;
-}
-
-static void
-give(struct query *x, const struct point *p)
-{
-    if (p->time_us < x->q->from_us || p->time_us >= x->q->to_us)
-        return;
     x->summary->raw_count++;
-    if (x->q->fn == HISTORY_RAW) {
-        give_raw(x, p);
-        return;
-    }
-    reduce_feed(&x->reduce, p);
-    x->is_done = x->reduce.is_stopped;
+    return give(x, &row);
 }
 
-/* A sealed point; hot ones before it go first, the hot copy of it is dropped. */
+static bool
+take_raw(void *arg, const struct point *p, size_t n)
+{
+    struct query *x = arg;
+    bool goes_on = !is_canceled(x);
+
+    for (size_t i = 0; i < n && goes_on; i++)
+        goes_on = give_raw(x, &p[i]);
+    return goes_on;
+}
+
+static enum nx_err
+run_raw(struct query *x, struct nx_note *why)
+{
+    struct history_sink sink = {.points = take_raw, .arg = x};
+
+    return x->h->backend->scan(x->h, &x->series, x->from_us, x->to_us, HISTORY_LEVEL_RAW, &sink, why);
+}
+
 static void
-give_sealed(struct query *x, const struct point *p)
+count_rollup(struct query *x, const struct history_rollup *r)
 {
-    while (!x->is_done && x->hot_at < x->hot_count && x->hot[x->hot_at].time_us <= p->time_us) {
-        if (x->hot[x->hot_at].time_us < p->time_us)
-            give(x, &x->hot[x->hot_at]);
-        x->hot_at++;
-    }
-    if (!x->is_done)
-        give(x, p);
+    x->summary->raw_count += (uint64_t)r->n + r->n_bad;
+    x->summary->resolution = (enum history_resolution)(HISTORY_RESOLUTION_RAW + (int)x->level);
+}
+
+/* --- the shape --- */
+
+static void
+lttb_mark(struct query *x, const struct history_mark *m, uint16_t quality)
+{
+    struct history_row row = {m->time_us, quality, rollup_shown(x->series.data_type, m->value)};
+
+    lttb_add(&x->lttb, &row, m->value);
+}
+
+static void
+lttb_rollup(void *arg, const struct history_rollup *r, bool has_text)
+{
+    struct query *x = arg;
+    bool min_first = r->min.time_us < r->max.time_us;
+
+    (void)has_text;
+    if (r->n == 0)
+        return;
+    lttb_mark(x, min_first ? &r->min : &r->max, min_first ? r->min_quality : r->max_quality);
+    if (r->min.time_us != r->max.time_us)
+        lttb_mark(x, min_first ? &r->max : &r->min, min_first ? r->max_quality : r->min_quality);
+}
+
+static void
+lttb_point(struct query *x, const struct point *p)
+{
+    struct history_row row = {.time_us = p->time_us, .quality = p->quality, .value = p->value};
+    double v;
+
+    if (x->level != HISTORY_LEVEL_RAW)
+        roller_add(&x->roller, p);
+    else if (rollup_number(p, &v))
+        lttb_add(&x->lttb, &row, v);
+}
+
+static bool
+take_shape(void *arg, const struct point *p, size_t n)
+{
+    struct query *x = arg;
+
+    if (is_canceled(x))
+        return false;
+    x->summary->raw_count += n;
+    for (size_t i = 0; i < n; i++)
+        lttb_point(x, &p[i]);
+    return !x->lttb.is_stopped;
+}
+
+static bool
+take_shape_rollup(void *arg, const struct history_rollup *r)
+{
+    struct query *x = arg;
+
+    if (is_canceled(x))
+        return false;
+    count_rollup(x, r);
+    roller_end(&x->roller);
+    lttb_rollup(x, r, false);
+    return !x->lttb.is_stopped;
 }
 
 static enum nx_err
-read_chunks(struct query *x, struct db *day)
+run_lttb(struct query *x, struct nx_note *why)
 {
-    struct db_stmt *st;
-    bool has_row;
-    enum nx_err err =
-        db_prepare(day, "SELECT n, data FROM chunk WHERE series_id = ? AND t0 < ? AND t1 >= ? ORDER BY t0", &st,
-                   x->why);
+    struct history_sink sink = {.points = take_shape, .rollup = take_shape_rollup, .arg = x};
+    enum nx_err err;
 
-    if (err != NX_OK)
-        return err;
-    db_bind_i64(st, 1, x->sid);
-    db_bind_i64(st, 2, x->q->to_us);
-    db_bind_i64(st, 3, x->q->from_us);
-    while (!x->is_done && (err = db_step(st, &has_row, x->why)) == NX_OK && has_row) {
-        size_t n = (size_t)db_col_i64(st, 0);
-
-        if (n > RUN_MAX_POINTS || run_decode(db_col_slice(st, 1), x->chunk, n) != NX_OK)
-            return nx_fail(x->why, NX_E_CORRUPT, "%s: a chunk is damaged", db_path(day));
-        for (size_t i = 0; i < n && !x->is_done; i++)
-            give_sealed(x, &x->chunk[i]);
-    }
-    db_reset(st);
+    x->lttb = lttb_init(x->from_us, x->to_us, x->max_points, give, x);
+    x->roller = roller_init(x->level, lttb_rollup, x);
+    x->summary->bucket_us = x->lttb.grid.width_us;
+    err = x->h->backend->scan(x->h, &x->series, x->from_us, x->to_us, x->level, &sink, why);
+    if (err != NX_OK || x->is_canceled)
+        x->lttb.is_stopped = true;
+    roller_end(&x->roller);
+    lttb_fini(&x->lttb);
     return err;
 }
 
-static enum nx_err
-read_day(struct query *x, int day)
-{
-    struct db *db;
-    enum nx_err err = day_open(x->h, day, true, &db, x->why);
+/* --- buckets --- */
 
-    if (err == NX_E_NOT_FOUND) /* the retention took it in the meantime */
+static bool
+take_points(void *arg, const struct point *p, size_t n)
+{
+    struct query *x = arg;
+
+    if (is_canceled(x))
+        return false;
+    x->summary->raw_count += n;
+    for (size_t i = 0; i < n && !x->fill.is_stopped; i++)
+        reduce_feed(&x->reduce, &p[i]);
+    return !x->fill.is_stopped;
+}
+
+static bool
+take_rollup(void *arg, const struct history_rollup *r)
+{
+    struct query *x = arg;
+
+    if (is_canceled(x))
+        return false;
+    count_rollup(x, r);
+    reduce_rollup(&x->reduce, r, history_level_us(x->level));
+    return !x->fill.is_stopped;
+}
+
+static bool
+can_fill(enum history_fn fn)
+{
+    return fn == HISTORY_AVG || fn == HISTORY_LAST || fn == HISTORY_TWA;
+}
+
+/* The value that was valid when the range begins. */
+static enum nx_err
+look_before(struct query *x, struct arena *a, struct nx_note *why)
+{
+    struct history_row row = {0};
+    bool fills = x->fill.mode == HISTORY_FILL_PREVIOUS || x->fill.mode == HISTORY_FILL_LINEAR;
+    enum nx_err err;
+
+    if (x->q->fn != HISTORY_TWA && !fills)
         return NX_OK;
-    if (err == NX_OK)
-        err = read_chunks(x, db);
-    db_close(&db);
-    return err;
+    err = x->h->backend->before(x->h, &x->series, x->from_us, a, &row, why);
+    if (err != NX_OK || row.time_us == 0)
+        return err;
+    reduce_before(&x->reduce, &row);
+    if (fills)
+        fill_before(&x->fill, &row);
+    return NX_OK;
 }
 
 static enum nx_err
-read_days(struct query *x)
+run_buckets(struct query *x, struct arena *a, struct nx_note *why)
 {
-    struct arena a = {0};
-    int *days, first = day_of(x->q->from_us), last = day_of(x->q->to_us - 1);
-    size_t n;
-    enum nx_err err = day_list(x->h, &a, &days, &n, x->why);
+    struct history_sink sink = {.points = take_points, .rollup = take_rollup, .arg = x};
+    enum nx_err err;
 
-    for (size_t i = 0; err == NX_OK && i < n && !x->is_done; i++)
-        if (days[i] >= first && days[i] <= last)
-            err = read_day(x, days[i]);
-    arena_free(&a);
+    x->fill = fill_init(can_fill(x->q->fn) ? x->q->fill : HISTORY_FILL_NONE, &x->grid, give, x);
+    x->reduce = reduce_init(x->q->fn, &x->grid, &x->fill);
+    x->reduce.is_leveled = x->level != HISTORY_LEVEL_RAW;
+    x->reduce.type = x->series.data_type;
+    x->summary->bucket_us = x->grid.width_us;
+    err = look_before(x, a, why);
+    if (err == NX_OK)
+        err = x->h->backend->scan(x->h, &x->series, x->from_us, x->to_us, x->level, &sink, why);
+    if (err != NX_OK || x->is_canceled)
+        x->fill.is_stopped = true;
+    reduce_fini(&x->reduce);
+    fill_fini(&x->fill);
     return err;
 }
 
-static enum nx_err
-read_all(struct query *x)
-{
-    enum nx_err err = load_hot(x);
+/* --- the plan --- */
 
-    if (err == NX_OK)
-        err = read_days(x);
-    while (err == NX_OK && !x->is_done && x->hot_at < x->hot_count)
-        give(x, &x->hot[x->hot_at++]);
+/* MINMAX gives two points a bucket, so half as many buckets show as much. */
+static bool
+is_wide_enough(const struct query *x, int64_t width_us, int64_t level_us)
+{
+    if (x->q->fn == HISTORY_MINMAX)
+        return width_us >= level_us / 2;
+    if (x->q->fn == HISTORY_LTTB)
+        return width_us >= level_us * LTTB_PER_BUCKET;
+    return width_us >= level_us;
+}
+
+static enum history_level
+choose_level(const struct query *x)
+{
+    int64_t width_us = (x->to_us - x->from_us) / x->max_points;
+    enum history_level level = HISTORY_LEVEL_DAY;
+
+    if (x->q->fn == HISTORY_RAW)
+        return HISTORY_LEVEL_RAW;
+    if (x->q->resolution != HISTORY_RESOLUTION_AUTO)
+        return (enum history_level)(x->q->resolution - HISTORY_RESOLUTION_RAW);
+    while (level > HISTORY_LEVEL_RAW && !is_wide_enough(x, width_us, history_level_us(level)))
+        level--;
+    return level;
+}
+
+static int64_t
+limit_time(int64_t time_us)
+{
+    if (time_us < -TIME_LIMIT_US)
+        return -TIME_LIMIT_US;
+    return time_us < TIME_LIMIT_US ? time_us : TIME_LIMIT_US;
+}
+
+static enum nx_err
+plan(struct query *x, struct nx_note *why)
+{
+    const struct history_query *q = x->q;
+
+    x->from_us = limit_time(q->from_us);
+    x->to_us = limit_time(q->to_us);
+    if (x->from_us >= x->to_us)
+        return nx_fail(why, NX_E_RANGE, "from must lie before to");
+    x->max_points = q->max_points == 0 ? DEFAULT_POINTS : q->max_points;
+    if (q->fn != HISTORY_RAW && x->max_points > MAX_BUCKETS)
+        x->max_points = MAX_BUCKETS;
+    x->level = choose_level(x);
+    x->grid = grid_make(x->from_us, x->to_us, x->max_points, history_level_us(x->level));
+    return NX_OK;
+}
+
+static enum nx_err
+run(struct query *x, struct arena *a, struct nx_note *why)
+{
+    enum nx_err err;
+
+    if (x->q->fn == HISTORY_RAW)
+        err = run_raw(x, why);
+    else if (x->q->fn == HISTORY_LTTB)
+        err = run_lttb(x, why);
+    else
+        err = run_buckets(x, a, why);
+    if (err == NX_OK && x->is_canceled)
+        err = nx_fail(why, NX_E_CANCELED, "nobody waits for the answer any more");
     return err;
 }
 
@@ -219,26 +317,16 @@ enum nx_err
 historian_query(struct historian *h, const struct history_query *q, struct arena *a, history_row_cb *each, void *arg,
                 struct history_summary *summary, struct nx_note *why)
 {
-    struct query x = {.h = h, .q = q, .summary = summary, .why = why, .each = each, .arg = arg};
-    enum nx_err err;
+    struct query x = {.h = h, .q = q, .summary = summary, .each = each, .arg = arg};
+    enum nx_err err = plan(&x, why);
 
-    *summary = (struct history_summary){.unit = ""};
-    if (q->from_us >= q->to_us)
-        return nx_fail(why, NX_E_RANGE, "from must lie before to");
-    x.max_points = q->max_points == 0 ? DEFAULT_POINTS : q->max_points < MAX_POINTS ? q->max_points : MAX_POINTS;
-    /* One read transaction from the first look at hot blocks to the end: see seal.c. */
-    if ((err = db_begin(h->db, DB_READ, why)) != NX_OK)
+    *summary = (struct history_summary){.unit = "", .resolution = HISTORY_RESOLUTION_RAW};
+    if (err != NX_OK || (err = h->backend->begin(h, why)) != NX_OK)
         return err;
-    if ((err = find_series(&x, a)) == NX_OK) {
-        x.reduce = reduce_init(q, x.max_points, each, arg);
-        x.chunk = mem_calloc(RUN_MAX_POINTS, sizeof *x.chunk);
-        summary->bucket_us = q->fn == HISTORY_RAW ? 0 : x.reduce.bucket_us;
-        err = read_all(&x);
-        reduce_fini(&x.reduce);
+    if ((err = h->backend->find(h, q->topic, a, &x.series, why)) == NX_OK) {
+        summary->unit = x.series.unit;
+        err = run(&x, a, why);
     }
-    db_rollback(h->db);
-    arena_free(&x.texts);
-    free(x.hot);
-    free(x.chunk);
+    h->backend->end(h);
     return err;
 }

@@ -1,30 +1,16 @@
 #include "historian/reduce.h"
 
+#include "historian/rollup.h"
+
 struct reduce
-reduce_init(const struct history_query *q, uint32_t buckets, history_row_cb *each, void *arg)
+reduce_init(enum history_fn fn, const struct grid *grid, struct fill *out)
 {
-    uint64_t span = (uint64_t)q->to_us - (uint64_t)q->from_us;
-    uint64_t width = span / buckets + (span % buckets != 0);
-
-    if (width > INT64_MAX)
-        width = INT64_MAX;
-    return (struct reduce){.fn = q->fn,
-                           .from_us = q->from_us,
-                           .bucket_us = (int64_t)width,
-                           .each = each,
-                           .arg = arg,
-                           .bucket = -1,
-                           .text = wbuf_init(NX_STRING_MAX)};
+    return (struct reduce){.fn = fn, .grid = *grid, .out = out, .bucket = -1, .text = wbuf_init(NX_STRING_MAX)};
 }
 
-static void
-emit(struct reduce *r, const struct history_row *row)
-{
-    if (!r->is_stopped && !r->each(r->arg, row))
-        r->is_stopped = true;
-}
+/* --- giving --- */
 
-/* At most three rows, in the order of their times. */
+/* At most four rows, in the order of their times. */
 static void
 emit_minmax(struct reduce *r)
 {
@@ -47,42 +33,98 @@ emit_minmax(struct reduce *r)
             rows[k - 1] = row;
         }
     for (unsigned i = 0; i < n; i++)
-        emit(r, rows[i]);
+        fill_row(r->out, r->bucket, rows[i]);
+}
+
+static bool
+mean(const struct reduce *r, double *v)
+{
+    if (r->fn == HISTORY_TWA && r->area_us > 0)
+        *v = r->area / (double)r->area_us;
+    else if (r->fn == HISTORY_AVG && r->has_number)
+        *v = r->sum / (double)r->count;
+    else
+        return false;
+    return true;
 }
 
 static void
-emit_avg(struct reduce *r)
+emit_mean(struct reduce *r)
 {
-    struct history_row row = {.time_us = r->from_us + r->bucket * r->bucket_us, .quality = NX_Q_GOOD};
+    struct history_row row = {.time_us = grid_start(&r->grid, r->bucket), .quality = NX_Q_GOOD};
+    double v;
 
-    if (r->has_number) {
-        row.value = nx_value_double(r->sum / (double)r->count);
-        emit(r, &row);
-    } else if (r->has_text) {
-        emit(r, &r->last);
+    if (mean(r, &v)) {
+        row.value = nx_value_double(v);
+        fill_row(r->out, r->bucket, &row);
     } else {
-        emit(r, &r->bad);
+        fill_row(r->out, r->bucket, r->has_text ? &r->last : &r->bad);
     }
 }
 
+/* --- how long a number was valid --- */
+
 static void
-emit_bucket(struct reduce *r)
+hold_until(struct reduce *r, int64_t time_us)
+{
+    if (r->is_holding) {
+        r->area += r->held * (double)(time_us - r->held_us);
+        r->area_us += time_us - r->held_us;
+    }
+    r->held_us = time_us;
+}
+
+static void
+hold(struct reduce *r, int64_t from_us, const struct history_row *row)
+{
+    r->is_holding = !nx_quality_is_bad(row->quality) && value_as_double(&row->value, &r->held);
+    r->held_us = from_us;
+}
+
+void
+reduce_before(struct reduce *r, const struct history_row *row)
+{
+    hold(r, r->grid.from_us, row);
+}
+
+/* --- taking --- */
+
+static void
+close_bucket(struct reduce *r)
 {
     if (r->bucket < 0)
         return;
+    hold_until(r, grid_end(&r->grid, r->bucket));
     if (r->fn == HISTORY_MINMAX)
         emit_minmax(r);
-    else if (r->fn == HISTORY_AVG)
-        emit_avg(r);
+    else if (r->fn == HISTORY_LAST)
+        fill_row(r->out, r->bucket, &r->last);
     else
-        emit(r, &r->last);
+        emit_mean(r);
     r->has_number = r->has_bad = r->has_text = false;
+}
+
+static void
+go_to(struct reduce *r, int64_t bucket)
+{
+    if (bucket == r->bucket)
+        return;
+    close_bucket(r);
+    r->bucket = bucket;
+    r->held_us = grid_start(&r->grid, bucket);
+    r->sum = r->area = 0;
+    r->count = 0;
+    r->area_us = 0;
 }
 
 static void
 keep_last(struct reduce *r, const struct history_row *row)
 {
+    double v;
+
     r->last = *row;
+    if (r->is_leveled && row->value.type != r->type && value_as_double(&row->value, &v))
+        r->last.value = rollup_shown(r->type, v);
     if (row->value.type != NX_TYPE_STRING)
         return;
     wbuf_reset(&r->text);
@@ -91,57 +133,106 @@ keep_last(struct reduce *r, const struct history_row *row)
 }
 
 static void
-keep_number(struct reduce *r, const struct history_row *row, double v)
+keep_bad(struct reduce *r, int64_t time_us, uint16_t quality)
 {
-    if (!r->has_number) {
-        r->min = r->max = *row;
-        r->min_value = r->max_value = r->sum = v;
-        r->count = 1;
-        r->has_number = true;
+    if (!r->has_bad)
+        r->bad = (struct history_row){.time_us = time_us, .quality = quality};
+    r->has_bad = true;
+}
+
+static void
+keep_min(struct reduce *r, const struct history_row *row, double v)
+{
+    if (r->has_number && !(v < r->min_value))
         return;
-    }
-    if (v < r->min_value) {
-        r->min = *row;
-        r->min_value = v;
-    }
-    if (v > r->max_value) {
-        r->max = *row;
-        r->max_value = v;
+    r->min = *row;
+    r->min_value = v;
+}
+
+static void
+keep_max(struct reduce *r, const struct history_row *row, double v)
+{
+    if (r->has_number && !(v > r->max_value))
+        return;
+    r->max = *row;
+    r->max_value = v;
+}
+
+static void
+keep_number(struct reduce *r, struct history_row row, double v)
+{
+    if (r->fn == HISTORY_MINMAX) {
+        if (r->is_leveled)
+            row.value = rollup_shown(r->type, v);
+        keep_min(r, &row, v);
+        keep_max(r, &row, v);
     }
     r->sum += v;
     r->count++;
+    r->has_number = true;
 }
 
 void
 reduce_feed(struct reduce *r, const struct point *p)
 {
     struct history_row row = {.time_us = p->time_us, .quality = p->quality, .value = p->value};
-    int64_t bucket = (int64_t)(((uint64_t)p->time_us - (uint64_t)r->from_us) / (uint64_t)r->bucket_us);
     double v;
 
-    if (bucket != r->bucket) {
-        emit_bucket(r);
-        r->bucket = bucket;
-    }
+    go_to(r, grid_bucket(&r->grid, p->time_us));
     if (r->fn == HISTORY_LAST) {
         keep_last(r, &row);
-    } else if (nx_quality_is_bad(p->quality) || p->value.type == NX_TYPE_NONE) {
-        if (!r->has_bad) {
-            r->bad = row;
-            r->bad.value = nx_value_none();
-        }
-        r->has_bad = true;
+        return;
+    }
+    if (r->fn == HISTORY_TWA) {
+        hold_until(r, p->time_us);
+        hold(r, p->time_us, &row);
+    }
+    if (nx_quality_is_bad(p->quality) || p->value.type == NX_TYPE_NONE) {
+        keep_bad(r, p->time_us, p->quality);
     } else if (value_as_double(&p->value, &v)) {
-        keep_number(r, &row, v);
+        keep_number(r, row, v);
     } else {
         keep_last(r, &row);
         r->has_text = true;
     }
 }
 
+static void
+merge_numbers(struct reduce *r, const struct history_rollup *u)
+{
+    struct history_row min = {u->min.time_us, u->min_quality, rollup_shown(r->type, u->min.value)},
+                       max = {u->max.time_us, u->max_quality, rollup_shown(r->type, u->max.value)};
+
+    keep_min(r, &min, u->min.value);
+    keep_max(r, &max, u->max.value);
+    r->sum += u->sum;
+    r->count += u->n;
+    r->has_number = true;
+}
+
+void
+reduce_rollup(struct reduce *r, const struct history_rollup *u, int64_t width_us)
+{
+    go_to(r, grid_bucket(&r->grid, u->time_us));
+    if (r->fn == HISTORY_LAST) {
+        keep_last(r, &u->last);
+        return;
+    }
+    if (r->fn == HISTORY_TWA) {
+        hold_until(r, u->first.time_us);
+        r->area += u->area;
+        r->area_us += u->area_us;
+        hold(r, u->time_us + width_us, &u->last);
+    }
+    if (u->n > 0)
+        merge_numbers(r, u);
+    if (u->n_bad > 0)
+        keep_bad(r, u->first_bad_us, u->first_bad_quality);
+}
+
 void
 reduce_fini(struct reduce *r)
 {
-    emit_bucket(r);
+    close_bucket(r);
     wbuf_free(&r->text);
 }

@@ -114,7 +114,14 @@ void http_hold(struct http_req *req, void (*on_gone)(void *arg), void *arg);
  */
 void http_stream_begin(struct http_req *req, int status, const char *content_type);
 bool http_stream_write(struct http_req *req, struct slice chunk);
+/* Waits until http_stream_write() takes 64 KiB without waiting, or would fail; false: not within ms. */
+bool http_stream_wait(struct http_req *req, uint32_t ms);
 void http_stream_end(struct http_req *req);
+/* Ends a stream that cannot be completed: the connection closes without the last chunk, so that the client does not
+ * take what it has for the whole (of HTTP/1.0 clients none can tell). */
+void http_stream_cut(struct http_req *req);
+/* The client has gone: no answer reaches it. For long work of worker handlers. */
+bool http_is_gone(struct http_req *req);
 
 /* RFC 9457 problem+json. code: "device_not_found"; detail: a sentence with place and cause. */
 struct http_problem {

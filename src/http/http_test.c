@@ -105,6 +105,25 @@ on_stream(struct http_req *req, void *arg)
     http_stream_end(req);
 }
 
+/* As much as goes without waiting, then breaks off. */
+static void
+on_cut(struct http_req *req, void *arg)
+{
+    struct fixture *f = arg;
+    static uint8_t block[50000];
+    const char *wait_ms = http_query(req, "wait_ms");
+
+    memset(block, 'x', sizeof block);
+    http_stream_begin(req, 200, "text/plain");
+    do {
+        (void)http_stream_write(req, slice(block, sizeof block));
+        f->streamed += sizeof block;
+    } while (wait_ms && http_stream_wait(req, (uint32_t)atoi(wait_ms)) && !http_is_gone(req));
+    f->stream_failed += http_is_gone(req);
+    http_stream_cut(req);
+    f->worker_runs++;
+}
+
 static void
 on_gone(void *arg)
 {
@@ -185,6 +204,7 @@ static const struct http_route ROUTES[] = {
     {HTTP_GET, "/api/devices/{id}/tags/{tag}", on_params, HTTP_ON_LOOP, 0, 0},
     {HTTP_GET, "/api/worker", on_worker, HTTP_ON_WORKER, 0, 0},
     {HTTP_GET, "/api/stream", on_stream, HTTP_ON_WORKER, 0, 0},
+    {HTTP_GET, "/api/cut", on_cut, HTTP_ON_WORKER, 0, 0},
     {HTTP_GET, "/api/hold", on_hold, HTTP_ON_LOOP, 0, 0},
     {HTTP_GET, "/api/release", on_release, HTTP_ON_LOOP, 0, 0},
     {HTTP_GET, "/api/forget", on_forget, HTTP_ON_LOOP, 0, 0},
@@ -863,6 +883,50 @@ test_stream_to_slow_client(void **state)
     stop(&f);
 }
 
+/* Everything up to the end of the connection. */
+static size_t
+read_all(int fd, char *buf, size_t cap)
+{
+    size_t len = 0;
+    ssize_t n;
+
+    while (len < cap && (n = recv(fd, buf + len, cap - len, 0)) > 0)
+        len += (size_t)n;
+    return len;
+}
+
+static void
+test_stream_cut(void **state)
+{
+    static char buf[60000];
+    struct fixture f;
+    size_t len;
+
+    (void)state;
+    start(&f);
+    int fd = dial(&f, 0);
+    put_text(fd, "GET /api/cut HTTP/1.1\r\nHost: x\r\n\r\n");
+    len = read_all(fd, buf, sizeof buf);
+    assert_true(len > 50000 && len < sizeof buf);
+    assert_memory_equal(buf + len - 3, "x\r\n", 3); /* the chunk is whole, the last one does not come */
+    close(fd);
+    /* nobody reads: the wait ends after its time */
+    fd = dial(&f, 4096);
+    put_text(fd, "GET /api/cut?wait_ms=50 HTTP/1.1\r\nHost: x\r\n\r\n");
+    wait_for(&f.worker_runs, 2);
+    assert_int_equal(f.stream_failed, 0);
+    assert_true(f.streamed > 250000);
+    close(fd);
+    /* the client goes: the wait ends at once */
+    fd = dial(&f, 0);
+    put_text(fd, "GET /api/cut?wait_ms=20000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(recv(fd, buf, 1000, 0) > 0);
+    close(fd);
+    wait_for(&f.worker_runs, 3);
+    assert_int_equal(f.stream_failed, 1);
+    stop(&f);
+}
+
 static void
 test_close_with_work_under_way(void **state)
 {
@@ -1301,6 +1365,7 @@ main(void)
         cmocka_unit_test(test_worker_with_client_gone),
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_stream_to_slow_client),
+        cmocka_unit_test(test_stream_cut),
         cmocka_unit_test(test_close_with_work_under_way),
         cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_files),

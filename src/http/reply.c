@@ -257,16 +257,72 @@ http_stream_write(struct http_req *req, struct slice chunk)
     return true;
 }
 
-void
-http_stream_end(struct http_req *req)
+static struct timespec
+time_after(uint32_t ms)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000L;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000L;
+    }
+    return t;
+}
+
+bool
+http_stream_wait(struct http_req *req, uint32_t ms)
+{
+    const struct timespec end = time_after(ms);
+    bool has_room;
+    int rc = 0;
+
+    assert(req->is_stream);
+    pthread_mutex_lock(&req->lock);
+    while (!req->is_gone && req->queue.len >= HTTP_STREAM_BYTES && rc == 0)
+        rc = pthread_cond_clockwait(&req->room, &req->lock, CLOCK_MONOTONIC, &end);
+    has_room = req->is_gone || req->queue.len < HTTP_STREAM_BYTES;
+    pthread_mutex_unlock(&req->lock);
+    return has_room;
+}
+
+static void
+end_stream(struct http_req *req, bool is_whole)
 {
     assert(req->is_stream);
     pthread_mutex_lock(&req->lock);
-    if (!req->stream_ended && !req->is_http10 && req->method != HTTP_HEAD)
+    if (!req->stream_ended && !is_whole)
+        req->must_close = true;
+    else if (!req->stream_ended && !req->is_http10 && req->method != HTTP_HEAD)
         wbuf_str(&req->queue, "0\r\n\r\n");
     req->stream_ended = true;
     pthread_mutex_unlock(&req->lock);
     server_notify(req, false);
+}
+
+void
+http_stream_end(struct http_req *req)
+{
+    end_stream(req, true);
+}
+
+void
+http_stream_cut(struct http_req *req)
+{
+    end_stream(req, false);
+}
+
+bool
+http_is_gone(struct http_req *req)
+{
+    bool is_gone;
+
+    pthread_mutex_lock(&req->lock);
+    is_gone = req->is_gone;
+    pthread_mutex_unlock(&req->lock);
+    return is_gone;
 }
 
 /* --- the connection's side --- */

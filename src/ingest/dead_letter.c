@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "base/wbuf.h"
@@ -75,6 +76,7 @@ dead_letter_put(struct dead_letter *d, int64_t wall_us, struct slice topic, stru
     bool ok = false;
     int fd;
 
+    d->seen++;
     if (!is_allowed(d, wall_us))
         return false;
     rotate(d);
@@ -85,5 +87,57 @@ dead_letter_put(struct dead_letter *d, int64_t wall_us, struct slice topic, stru
         (void)close(fd);
     }
     wbuf_free(&w);
+    d->kept += ok;
     return ok;
+}
+
+/* --- reading --- */
+
+static json_t *
+line_json(const char *line, size_t len)
+{
+    json_t *v = json_loadb(line, len, 0, NULL);
+
+    if (json_is_string(json_object_get(v, "time")) && json_is_string(json_object_get(v, "reason")))
+        return v;
+    json_decref(v);
+    return NULL;
+}
+
+/* From the end of the text to its beginning. */
+static void
+add_lines(json_t *list, const char *text, size_t len, size_t limit)
+{
+    while (len > 0 && json_array_size(list) < limit) {
+        const char *before = memrchr(text, '\n', len - 1);
+        size_t start = before ? (size_t)(before + 1 - text) : 0;
+        json_t *v = line_json(text + start, len - start);
+
+        if (v)
+            json_array_append_new(list, v);
+        len = start;
+    }
+}
+
+static void
+add_file(json_t *list, const char *path, size_t limit)
+{
+    char *text = NULL;
+    size_t len = 0;
+
+    if (file_read(path, 2 * MAX_BYTES, &text, &len, NULL) == NX_OK)
+        add_lines(list, text, len, limit);
+    free(text);
+}
+
+json_t *
+dead_letter_list(const char *path, size_t limit)
+{
+    char *old = mem_printf("%s.1", path);
+    json_t *list = json_array();
+
+    add_file(list, path, limit);
+    add_file(list, old, limit);
+    free(old);
+    return list;
 }

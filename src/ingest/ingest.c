@@ -1,17 +1,15 @@
 #include "ingest/ingest.h"
 
 #include <stdlib.h>
-#include <utlist.h>
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "ingest/ingest_priv.h"
 
-#define TICK_MS         5000u
-#define MAX_PACKET      (BATCH_MAX_BYTES + (64u << 10))
-#define RECEIVE_BATCHES 256
-#define RECEIVE_TAGS    4000
-#define TAGS_EXPIRY_S   86400u
+#define TICK_MS       5000u
+#define MAX_PACKET    (BATCH_MAX_BYTES + (64u << 10))
+#define RECEIVE_TAGS  4000
+#define TAGS_EXPIRY_S 86400u
 
 /* --- the broker --- */
 
@@ -33,6 +31,8 @@ on_batches_state(void *arg, enum mqtt_state state, bool session_present, const s
     struct ingest *g = arg;
 
     (void)session_present;
+    if (state != MQTT_ONLINE)
+        g->shed_count = 0; /* the broker has forgotten them with the connection */
     on_state(g, &g->batches_why, state, why);
 }
 
@@ -41,14 +41,17 @@ on_tags_state(void *arg, enum mqtt_state state, bool session_present, const stru
 {
     struct ingest *g = arg;
 
-    (void)session_present;
+    if (state == MQTT_ONLINE)
+        foreign_online(g, session_present);
     on_state(g, &g->tags_why, state, why);
 }
 
 static void
 on_batches_ready(void *arg)
 {
-    batches_send_acks(arg);
+    struct ack *none = NULL;
+
+    acks_send(arg, &none);
 }
 
 static void
@@ -112,34 +115,43 @@ open_broker(struct ingest *g, struct nx_note *why)
 }
 
 static enum nx_err
-subscribe_one(struct ingest *g, struct mqtt *m, const char *key, const char *filter, struct nx_note *why)
+check_filter(const char *key, const char *filter, struct nx_note *why)
 {
-    (void)g;
-    if (!filter || !mqtt_filter_is_valid(slice_str(filter)))
-        return nx_fail(why, NX_E_CONFIG, "%s: \"%s\" is not a topic filter; write for example uns/# or plant/+/temp",
-                       key, filter ? filter : "");
-    mqtt_subscribe(m, filter, 1);
-    return NX_OK;
+    if (filter && mqtt_filter_is_valid(slice_str(filter)))
+        return NX_OK;
+    return nx_fail(why, NX_E_CONFIG, "%s: \"%s\" is not a topic filter; write for example uns/# or plant/+/temp", key,
+                   filter ? filter : "");
+}
+
+static enum nx_err
+subscribe_tags(struct ingest *g, const char *key, const char *filter, struct nx_note *why)
+{
+    enum nx_err err = check_filter(key, filter, why);
+
+    if (err == NX_OK)
+        mqtt_subscribe(g->tags, filter, 1);
+    return err;
 }
 
 static enum nx_err
 subscribe(struct ingest *g, struct nx_note *why)
 {
     const struct conf_node *topics = g->conf.ingestion.topics;
-    enum nx_err err = subscribe_one(g, g->batches, "ingestion.batch_filter", g->conf.ingestion.batch_filter, why);
+    enum nx_err err = check_filter("ingestion.batch_filter", g->conf.ingestion.batch_filter, why);
     char *all;
 
     if (err != NX_OK)
         return err;
+    writers_listen(g);
     if (topics && topics->kind == CONF_SCALAR)
-        return subscribe_one(g, g->tags, "ingestion.topics", topics->text, why);
+        return subscribe_tags(g, "ingestion.topics", topics->text, why);
     if (topics && topics->kind != CONF_NULL) {
         for (const struct conf_node *n = topics->child; n && err == NX_OK; n = n->next)
-            err = subscribe_one(g, g->tags, "ingestion.topics", n->text, why);
+            err = subscribe_tags(g, "ingestion.topics", n->text, why);
         return err;
     }
     all = mem_printf("%s/#", g->conf.uns_root);
-    err = subscribe_one(g, g->tags, "uns.root", all, why);
+    err = subscribe_tags(g, "uns.root", all, why);
     free(all);
     return err;
 }
@@ -154,25 +166,6 @@ start_log(const struct ingest *g, struct nx_note *why)
                             .service = "ingest"};
 
     return log_init(&conf, why);
-}
-
-/* Wrong settings end the start; what may pass is left to the writer. */
-static enum nx_err
-try_historian(struct ingest *g, struct nx_note *why)
-{
-    struct historian_conf conf = {.url = g->conf.historian.url,
-                                  .retention_days = (uint32_t)g->conf.historian.retention_days};
-    enum nx_err err = historian_open(&g->historian, &conf, why);
-
-    if (err == NX_OK || nx_err_class(err) == NX_CLASS_CONFIG)
-        return err;
-    g->storage = *why;
-    g->storage.err = err;
-    g->storage_since_ms = loop_now_ms(g->loop);
-    g->is_failing = true;
-    ingest_count_error(g, ERROR_WRITE);
-    log_error(&g->log, "historian cannot be opened; trying again", KV_NOTE(why));
-    return NX_OK;
 }
 
 /* A fake loop has no sockets to serve on. */
@@ -195,7 +188,8 @@ on_tick(struct loop_timer *t, void *arg)
     struct ingest *g = arg;
 
     (void)t;
-    batches_pump(g, true);
+    writers_listen(g);
+    writers_pump(g);
     log_flush_repeats();
 }
 
@@ -211,7 +205,8 @@ open_parts(struct ingest *g, const struct conf_source *src, struct nx_note *why)
     if ((err = file_make_dir(g->conf.buffer.disk_path, 0750, why)) != NX_OK || (err = foreign_open(g, why)) != NX_OK)
         return err;
     dead_letter_init(&g->dead, g->conf.buffer.disk_path);
-    if ((err = try_historian(g, why)) != NX_OK || (err = open_broker(g, why)) != NX_OK ||
+    refused_init(&g->refused, g->conf.buffer.disk_path);
+    if ((err = writers_open(g, why)) != NX_OK || (err = open_broker(g, why)) != NX_OK ||
         (err = subscribe(g, why)) != NX_OK)
         return err;
     return open_http(g, why);
@@ -234,7 +229,8 @@ ingest_open(struct ingest **out, struct loop *loop, const struct conf_source *sr
     mqtt_start(g->tags);
     loop_timer_start(loop, &g->tick, TICK_MS, TICK_MS, on_tick, g);
     log_info(&g->log, "ingestion started", KV_STR("broker", g->conf.mqtt.broker_url),
-             KV_STR("historian", g->conf.historian.url), KV_UINT("port", g->http ? http_port(g->http) : 0));
+             KV_STR("historian", g->conf.historian.url), KV_UINT("writers", g->writer_count),
+             KV_UINT("port", g->http ? http_port(g->http) : 0));
     *out = g;
     return NX_OK;
 }
@@ -251,7 +247,7 @@ tell_stopped(void *arg)
 void
 ingest_check_stopped(struct ingest *g)
 {
-    if (!g->is_stopping || g->running)
+    if (!g->is_stopping || !writers_are_idle(g))
         return;
     if (!g->is_disconnecting) {
         g->is_disconnecting = true;
@@ -272,12 +268,8 @@ ingest_stop(struct ingest *g, void (*stopped)(void *arg), void *arg)
     g->is_stopping = true;
     foreign_flush(g);
     loop_timer_stop(&g->foreign.timer);
-    loop_timer_stop(&g->flush);
     loop_timer_stop(&g->tick);
-    if (loop_timer_is_running(&g->retry)) {
-        loop_timer_stop(&g->retry);
-        job_free(&g->running);
-    }
+    writers_stop(g);
     ingest_check_stopped(g);
 }
 
@@ -285,7 +277,6 @@ void
 ingest_free(struct ingest **out)
 {
     struct ingest *g = *out;
-    struct ack *ack, *next;
 
     *out = NULL;
     if (!g)
@@ -296,13 +287,11 @@ ingest_free(struct ingest **out)
         mqtt_free(&g->batches);
     if (g->tags)
         mqtt_free(&g->tags);
+    writers_close(g);
     foreign_close(g);
-    job_free(&g->gathering);
-    job_free(&g->running);
-    historian_close(&g->historian);
-    LL_FOREACH_SAFE (g->unsent, ack, next)
-        free(ack);
+    acks_free(&g->unsent);
     dead_letter_fini(&g->dead);
+    refused_fini(&g->refused);
     free(g->client_id_tags);
     if (g->metrics)
         metrics_free(&g->metrics);

@@ -14,7 +14,8 @@ struct ingest_conf {
         const char *system_prefix;
     } mqtt;
     struct {
-        int64_t buffer_size, batch_size, flush_interval_ms, max_topics;
+        int64_t buffer_size, batch_size, flush_interval_ms, max_topics, writer_count;
+        bool use_copy_protocol;
         const char *batch_filter;
         const struct conf_node *topics; /* list of filters; NULL: {uns.root}/# */
     } ingestion;
@@ -23,7 +24,7 @@ struct ingest_conf {
         uint64_t disk_limit;
     } buffer;
     struct {
-        const char *url;
+        const char *url, *password;
         int64_t retention_days;
     } historian;
     const char *uns_root;

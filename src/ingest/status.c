@@ -1,7 +1,9 @@
 /* status.c -- what ingestion says about itself: metrics, health, status, bad messages. Loop thread. */
+#include "base/num.h"
 #include "ingest/ingest_priv.h"
 
-static const double batch_buckets[] = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5};
+static const double batch_buckets[] = {0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04,
+                                       0.05,  0.07,  0.1,   0.2,  0.5,   1,    2,    5};
 
 static const struct metric_desc
     points_desc = {"data_ingestion_points_total", METRIC_COUNTER, "Points stored by the historian.", {NULL}, NULL, 0},
@@ -31,7 +33,8 @@ static const struct metric_desc
     skipped_desc =
         {"nexus_ingest_skipped_messages_total",
          METRIC_COUNTER,
-         "Tag messages not stored: their point travels in a batch (seq), retained without time, system topic.",
+         "Tag messages not stored: their point travels in a batch (seq), retained without time, system topic, "
+         "redelivered.",
          {"reason", NULL},
          NULL,
          0},
@@ -41,11 +44,30 @@ static const struct metric_desc
                  {NULL},
                  NULL,
                  0},
-    quarantined_desc = {
-        "nexus_ingest_quarantined_points_total", METRIC_COUNTER, "Points put aside for their time.", {NULL}, NULL, 0};
+    quarantined_desc =
+        {"nexus_ingest_quarantined_points_total", METRIC_COUNTER, "Points put aside for their time.", {NULL}, NULL, 0},
+    repeated_desc = {"nexus_ingest_repeated_batches_total",
+                     METRIC_COUNTER,
+                     "Batches that came again while the first copy was on its way.",
+                     {NULL},
+                     NULL,
+                     0},
+    refused_desc = {"nexus_ingest_refused_batches_total",
+                    METRIC_COUNTER,
+                    "Batches whose values the database refuses: put aside, declared as a gap.",
+                    {NULL},
+                    NULL,
+                    0},
+    retries_desc = {"nexus_ingest_commit_retries_total",
+                    METRIC_COUNTER,
+                    "Transactions that failed and were tried again.",
+                    {NULL},
+                    NULL,
+                    0},
+    busy_desc = {"nexus_ingest_writers_busy", METRIC_GAUGE, "Writers with a transaction under way.", {NULL}, NULL, 0};
 
 static const char *const error_types[] = {"parse", "write", "connection", "buffer", "spool"};
-static const char *const skip_reasons[] = {"seq", "retained", "system"};
+static const char *const skip_reasons[] = {"seq", "retained", "system", "redelivered"};
 static const char *const mqtt_states[] = {"stopped", "connecting", "online", "waiting"};
 
 void
@@ -67,8 +89,8 @@ is_ready(void *arg, struct nx_note *reason)
 {
     struct ingest *g = arg;
 
-    if (g->storage.err != NX_OK)
-        *reason = g->storage;
+    if (writers_trouble(g)->err != NX_OK)
+        *reason = *writers_trouble(g);
     else if (mqtt_state_of(g->batches) != MQTT_ONLINE)
         (void)nx_fail(reason, NX_E_OFFLINE, "not connected to the broker %s: %s", g->conf.mqtt.broker_url,
                       g->batches_why.text);
@@ -111,14 +133,51 @@ status(void *arg)
 {
     struct ingest *g = arg;
 
-    return json_pack("{s:{s:s, s:o, s:o}, s:{s:s, s:o}, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}}", "broker",
-                     "url", g->conf.mqtt.broker_url, "batches", connection(g->batches, &g->batches_why), "tags",
-                     connection(g->tags, &g->tags_why), "historian", "url", g->conf.historian.url, "trouble",
-                     trouble(&g->storage), "foreign", spool_status(&g->foreign), "totals", "batches",
-                     (json_int_t)g->batches_total, "points", (json_int_t)g->points_total, "duplicate_batches",
-                     (json_int_t)g->duplicate_batches, "duplicate_points", (json_int_t)g->duplicate_points,
-                     "quarantined_points", (json_int_t)g->quarantined, "shed_batches", (json_int_t)g->shed, "acks_sent",
-                     (json_int_t)g->acks_sent, "buffer_usage", metric_value(g->m_usage));
+    return json_pack("{s:{s:s, s:o, s:o}, s:{s:s, s:o, s:o}, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}}",
+                     "broker", "url", g->conf.mqtt.broker_url, "batches", connection(g->batches, &g->batches_why),
+                     "tags", connection(g->tags, &g->tags_why), "historian", "url", g->conf.historian.url, "trouble",
+                     trouble(writers_trouble(g)), "writers", writers_status(g), "foreign", spool_status(&g->foreign),
+                     "totals", "batches", (json_int_t)g->batches_total, "points", (json_int_t)g->points_total,
+                     "duplicate_batches", (json_int_t)g->duplicate_batches, "duplicate_points",
+                     (json_int_t)g->duplicate_points, "quarantined_points", (json_int_t)g->quarantined, "shed_batches",
+                     (json_int_t)g->shed, "acks_sent", (json_int_t)g->acks_sent, "buffer_usage",
+                     metric_value(g->m_usage));
+}
+
+/* What was not understood, or could not be done. */
+static json_t *
+full_status(void *arg)
+{
+    struct ingest *g = arg;
+    json_t *all = status(g), *errors = json_object(), *skipped = json_object();
+
+    for (unsigned i = 0; i < ERROR_COUNT; i++)
+        json_object_set_new(errors, error_types[i], json_integer((json_int_t)metric_value(g->m_errors[i])));
+    for (unsigned i = 0; i < SKIP_COUNT; i++)
+        json_object_set_new(skipped, skip_reasons[i], json_integer((json_int_t)metric_value(g->m_skipped[i])));
+    json_object_set_new(all, "errors", errors);
+    json_object_set_new(all, "skipped_messages", skipped);
+    json_object_set_new(all, "dead_letters",
+                        json_pack("{s:I, s:I}", "seen", (json_int_t)g->dead.seen, "kept", (json_int_t)g->dead.kept));
+    json_object_set_new(all, "lag_seconds", json_real(metric_value(g->m_lag)));
+    return all;
+}
+
+/* GET /admin/v1/dead-letters?limit= */
+static void
+serve_dead_letters(struct http_req *req, void *arg)
+{
+    struct ingest *g = arg;
+    const char *text = http_query(req, "limit");
+    uint64_t limit = 100;
+
+    if (text && (!num_u64(slice_str(text), &limit) || limit < 1 || limit > DEAD_LETTERS_MAX)) {
+        http_respond_problem(req, &(struct http_problem){.status = 422,
+                                                         .code = "limit_invalid",
+                                                         .detail = "limit is a number from 1 to 1000"});
+        return;
+    }
+    http_respond_json(req, 200, json_pack("{s:o}", "items", dead_letter_list(g->dead.path, (size_t)limit)));
 }
 
 void
@@ -134,12 +193,20 @@ status_init(struct ingest *g)
     g->m_duplicates = metrics_get(m, &duplicates_desc, NULL);
     g->m_shed = metrics_get(m, &shed_desc, NULL);
     g->m_quarantined = metrics_get(m, &quarantined_desc, NULL);
+    g->m_repeated = metrics_get(m, &repeated_desc, NULL);
+    g->m_refused = metrics_get(m, &refused_desc, NULL);
+    g->m_retries = metrics_get(m, &retries_desc, NULL);
+    g->m_busy = metrics_get(m, &busy_desc, NULL);
     for (unsigned i = 0; i < ERROR_COUNT; i++)
         g->m_errors[i] = metrics_get(m, &errors_desc, &error_types[i]);
     for (unsigned i = 0; i < SKIP_COUNT; i++)
         g->m_skipped[i] = metrics_get(m, &skipped_desc, &skip_reasons[i]);
     g->health =
-        (struct http_health){.is_ready = is_ready, .status = status, .arg = g, .service = "ingest", .metrics = m};
+        (struct http_health){.is_ready = is_ready, .status = full_status, .arg = g, .service = "ingest", .metrics = m};
 }
 
-const struct http_route ingest_routes[] = {HTTP_HEALTH_ROUTES, {.path = NULL}};
+const struct http_route ingest_routes[] = {
+    HTTP_HEALTH_ROUTES,
+    {.method = HTTP_GET, .path = "/admin/v1/dead-letters", .handler = serve_dead_letters, .where = HTTP_ON_WORKER},
+    {.path = NULL},
+};

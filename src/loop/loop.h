@@ -57,6 +57,14 @@ void loop_defer(struct loop *loop, loop_cb *cb, void *arg);
 void loop_post(struct loop *loop, loop_cb *cb, void *arg);
 /* Runs work on the worker pool, then done on the loop's thread. A fake loop runs both in loop_fake_turn(). */
 void loop_work(struct loop *loop, loop_cb *work, loop_cb *done, void *arg);
+/* A thread of its own for calls that may block for long (a database): the worker pool stays free for short work. It
+ * runs work, then done on the loop's thread; one call at a time, the next one after done. On a fake loop both run in
+ * loop_fake_turn(). new gives NULL when the system has no thread left; free waits for the thread to end, nothing may be
+ * under way, *worker is NULL on return. */
+struct loop_worker;
+struct loop_worker *loop_worker_new(struct loop *loop);
+void loop_worker_run(struct loop_worker *worker, loop_cb *work, loop_cb *done, void *arg);
+void loop_worker_free(struct loop_worker **worker);
 /* Calls cb on the loop when the process gets the signal (SIGINT, SIGTERM, SIGHUP). One per signal and process. */
 void loop_on_signal(struct loop *loop, int signum, loop_cb *cb, void *arg);
 

@@ -173,6 +173,65 @@ posted_deferred_and_worked_calls_run_in_order(void **state)
     assert_null(s.loop);
 }
 
+struct busy {
+    struct loop *loop;
+    struct loop_worker *worker;
+    pthread_t thread;
+    unsigned works, dones;
+};
+
+static void
+note_thread(void *arg)
+{
+    struct busy *b = arg;
+
+    b->thread = pthread_self();
+    b->works++;
+}
+
+static void
+run_once_more(void *arg)
+{
+    struct busy *b = arg;
+
+    if (++b->dones < 3)
+        loop_worker_run(b->worker, note_thread, run_once_more, b);
+    else
+        loop_stop(b->loop);
+}
+
+static void
+worker_has_a_thread_of_its_own(void **state)
+{
+    struct busy b = {.loop = loop_new()};
+
+    (void)state;
+    b.worker = loop_worker_new(b.loop);
+    loop_worker_run(b.worker, note_thread, run_once_more, &b);
+    loop_run(b.loop);
+    assert_int_equal(3, b.works);
+    assert_false(pthread_equal(b.thread, pthread_self()));
+    loop_worker_free(&b.worker);
+    assert_null(b.worker);
+    loop_free(&b.loop);
+}
+
+static void
+worker_of_a_fake_loop_runs_in_its_turn(void **state)
+{
+    struct busy b = {.loop = loop_fake_new()};
+
+    (void)state;
+    b.worker = loop_worker_new(b.loop);
+    loop_worker_run(b.worker, note_thread, run_once_more, &b);
+    assert_int_equal(0, b.works);
+    loop_fake_turn(b.loop);
+    assert_int_equal(3, b.works);
+    assert_int_equal(3, b.dones);
+    loop_worker_free(&b.worker);
+    loop_free(&b.loop);
+}
+
 struct peer {
     struct loop *loop;
     struct stream *st;
@@ -439,6 +498,8 @@ main(void)
         cmocka_unit_test(a_timer_may_stop_one_that_is_due_in_the_same_tick),
         cmocka_unit_test(ten_thousand_timers_each_fire_at_their_own_time),
         cmocka_unit_test(posted_deferred_and_worked_calls_run_in_order),
+        cmocka_unit_test(worker_has_a_thread_of_its_own),
+        cmocka_unit_test(worker_of_a_fake_loop_runs_in_its_turn),
         cmocka_unit_test(streams_carry_bytes_both_ways_and_report_their_steps),
         cmocka_unit_test(a_refused_connection_names_place_and_remedy),
         cmocka_unit_test(running_out_of_descriptors_ends_in_a_reason),

@@ -58,8 +58,9 @@ struct batch {
 /* Decodes into memory of a; slices point into data or a. NX_E_PROTO/NX_E_CORRUPT/NX_E_TOO_LARGE/NX_E_UNSUPPORTED
  * (newer version) with a note. Never reads past data, never allocates more than the stated maxima allow. */
 NX_MUST_CHECK enum nx_err batch_decode(struct slice data, struct arena *a, struct batch *out, struct nx_note *why);
-/* Only the header, without checking the rest; for routing and for acknowledging a duplicate. */
-NX_MUST_CHECK enum nx_err batch_peek(struct slice data, struct batch_header *hdr, struct nx_note *why);
+/* Only the header and how many points there are (0 for a gap), without checking the rest; for routing. */
+NX_MUST_CHECK enum nx_err batch_peek(struct slice data, struct batch_header *hdr, uint32_t *points,
+                                     struct nx_note *why);
 
 /* --- acknowledgements: {"epoch":..,"lane":..,"committed":[[from,to],...]} --- */
 struct batch_range {

@@ -55,15 +55,17 @@ read_head(struct rbuf *r, struct head *h, struct nx_note *why)
 }
 
 enum nx_err
-batch_peek(struct slice data, struct batch_header *hdr, struct nx_note *why)
+batch_peek(struct slice data, struct batch_header *hdr, uint32_t *points, struct nx_note *why)
 {
     struct rbuf r = rbuf_init(data);
     struct head h = {0};
     enum nx_err err = read_head(&r, &h, why);
 
-    if (err == NX_OK)
-        *hdr = h.hdr;
-    return err;
+    if (err != NX_OK)
+        return err;
+    *hdr = h.hdr;
+    *points = h.flags & BATCH_FLAG_GAP ? 0 : h.count;
+    return NX_OK;
 }
 
 /* --- dictionary --- */

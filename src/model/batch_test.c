@@ -171,10 +171,17 @@ decode_copy(const uint8_t *p, size_t len, struct arena *a)
     uint8_t *copy = mem_alloc(len ? len : 1);
     struct batch b;
     struct batch_header h;
+    uint32_t points = 0;
 
     memcpy(copy, p, len);
     enum nx_err err = batch_decode(slice(copy, len), a, &b, NULL);
-    (void)!batch_peek(slice(copy, len), &h, NULL);
+    if (err == NX_OK) {
+        assert_int_equal(NX_OK, batch_peek(slice(copy, len), &h, &points, NULL));
+        assert_int_equal(b.point_count, points);
+        assert_int_equal(b.hdr.seq, h.seq);
+    } else {
+        (void)!batch_peek(slice(copy, len), &h, &points, NULL);
+    }
     free(copy);
     arena_reset(a);
     return err;

@@ -44,12 +44,6 @@ device_tag(const struct device *d, const char *tag_id)
 }
 
 bool
-device_eq(const struct device *a, const struct device *b)
-{
-    return strcmp(a->json, b->json) == 0;
-}
-
-bool
 device_id_is_valid(const char *id)
 {
     size_t n = 0;

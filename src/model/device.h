@@ -95,7 +95,7 @@ struct device {
     unsigned tag_count;
     const uint32_t *tags_by_id; /* [tag_count], indexes sorted by id */
     uint64_t version;           /* of the configuration store; 0: from a file */
-    const char *json;           /* canonical JSON of the definition, as the API shows it */
+    struct slice packed;        /* canonical JSON of the definition, one zstd frame: device_json() */
 
     struct arena arena;
     unsigned refs;
@@ -117,6 +117,8 @@ NX_MUST_CHECK enum nx_err device_read(const struct device_options *opt, const st
 struct device *device_ref(struct device *d);
 void device_unref(struct device **d);
 const struct tag *device_tag(const struct device *d, const char *tag_id); /* NULL when there is none */
+/* The definition as canonical JSON, as the API shows it. The caller frees it. */
+char *device_json(const struct device *d);
 /* Do both say the same? (canonical JSON compared) */
 bool device_eq(const struct device *a, const struct device *b);
 

@@ -2,8 +2,10 @@
 #include "base/num.h"
 #include "model/device_priv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zstd.h>
 
 /* What a map of a definition may hold: our rows and the driver's params. */
 struct shape {
@@ -197,14 +199,48 @@ put_map(struct wbuf *w, const struct conf_node *map, const struct shape *shape)
     free(sorted);
 }
 
-char *
-device_to_json(struct arena *a, const struct conf_node *node, const struct nx_driver *driver)
+/* Definitions are long, much alike, and only looked at when somebody changes one. */
+static struct slice
+pack(struct arena *a, struct slice text)
+{
+    size_t cap = ZSTD_compressBound(text.len);
+    void *buf = mem_alloc(cap), *kept;
+    size_t n = ZSTD_compress(buf, cap, text.p, text.len, 1);
+
+    assert(!ZSTD_isError(n));
+    kept = arena_alloc(a, n);
+    memcpy(kept, buf, n);
+    free(buf);
+    return slice(kept, n);
+}
+
+struct slice
+device_pack_json(struct arena *a, const struct conf_node *node, const struct nx_driver *driver)
 {
     const struct shape shape = {device_rows, NULL, driver};
     struct wbuf w = wbuf_init(0);
+    struct slice packed;
 
     put_map(&w, node, &shape);
-    char *json = arena_strdup(a, wbuf_cstr(&w));
+    packed = pack(a, wbuf_slice_of(&w));
     wbuf_free(&w);
-    return json;
+    return packed;
+}
+
+char *
+device_json(const struct device *d)
+{
+    unsigned long long len = ZSTD_getFrameContentSize(d->packed.p, d->packed.len);
+    char *text = mem_alloc((size_t)len + 1);
+    size_t n = ZSTD_decompress(text, (size_t)len, d->packed.p, d->packed.len);
+
+    assert(n == len);
+    text[n] = '\0';
+    return text;
+}
+
+bool
+device_eq(const struct device *a, const struct device *b)
+{
+    return slice_eq(a->packed, b->packed);
 }

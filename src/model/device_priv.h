@@ -39,6 +39,6 @@ NX_MUST_CHECK enum nx_err device_read_tag(struct device *d, const struct conf_no
 const struct conf_node *device_place_of(const struct conf_node *map, const char *key);
 
 /* Canonical JSON of a definition that was read without a fault: sorted keys, one spelling of each value. */
-char *device_to_json(struct arena *a, const struct conf_node *node, const struct nx_driver *driver);
+struct slice device_pack_json(struct arena *a, const struct conf_node *node, const struct nx_driver *driver);
 
 #endif

@@ -187,7 +187,7 @@ read_device(const struct device_options *opt, const struct conf_node *node, stru
     if ((err = device_read_connection(d, node, doc.connection, why)) != NX_OK ||
         (err = device_read_tags(d, opt, doc.tags, why)) != NX_OK)
         return err;
-    d->json = device_to_json(&d->arena, node, d->driver);
+    d->packed = device_pack_json(&d->arena, node, d->driver);
     return NX_OK;
 }
 

@@ -1,6 +1,5 @@
-#include "model/tagmsg.h"
-
-#include <math.h>
+/* tagmsg.c -- the writer of tag messages in JSON. */
+#include "model/tagmsg_priv.h"
 
 struct spelling {
     const char *value, *quality, *time, *unit; /* each with its punctuation */
@@ -36,24 +35,17 @@ put_value(struct wbuf *w, const struct nx_value *v)
     }
 }
 
-/* Towards the past, so that a value is never newer than it was. */
-static int64_t
-ms_of(int64_t us)
-{
-    return us / 1000 - (us % 1000 < 0);
-}
-
 static void
 put_time(struct wbuf *w, const char *member, int64_t us)
 {
     if (us == 0)
         return;
     wbuf_str(w, member);
-    wbuf_i64(w, ms_of(us));
+    wbuf_i64(w, tagmsg_ms_of(us));
 }
 
-void
-tagmsg_encode(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *msg)
+static void
+put_json(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *msg)
 {
     const struct spelling *s = &spellings[format];
 
@@ -72,7 +64,7 @@ tagmsg_encode(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *ms
     }
     if (msg->time_us) {
         wbuf_str(w, s->time);
-        wbuf_i64(w, ms_of(msg->time_us));
+        wbuf_i64(w, tagmsg_ms_of(msg->time_us));
     }
     if (msg->unit.len) {
         wbuf_str(w, s->unit);
@@ -92,20 +84,11 @@ tagmsg_encode(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *ms
     wbuf_char(w, '}');
 }
 
-bool
-tagmsg_guess_time_us(double number, int64_t *time_us)
+void
+tagmsg_encode(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *msg)
 {
-    static const double us_per_unit[] = {1e6, 1e3, 1, 1e-3}; /* s, ms, us, ns */
-    const double first_us = 315532800e6;                     /* 1980-01-01 */
-    const double end_us = 7258118400e6;                      /* 2200-01-01 */
-
-    for (size_t i = 0; i < sizeof us_per_unit / sizeof us_per_unit[0]; i++) {
-        double us = number * us_per_unit[i];
-
-        if (us >= first_us && us < end_us) {
-            *time_us = llround(us);
-            return true;
-        }
-    }
-    return false;
+    if (format == TAGMSG_MSGPACK)
+        tagmsg_pack(w, msg);
+    else
+        put_json(w, format, msg);
 }

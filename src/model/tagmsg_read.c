@@ -1,22 +1,20 @@
 /* tagmsg_read.c -- the reader of tag messages: one pass over the bytes, JSON of RFC 8259, no tree. */
 #include "base/mem.h"
 #include "base/num.h"
-#include "base/timefmt.h"
 #include "base/utf8.h"
-#include "model/tagmsg.h"
+#include "model/tagmsg_priv.h"
 
 #include <ctype.h>
 
-#define PAYLOAD_MAX 65536u
-#define DEPTH_MAX   32u
-#define NUMBER_MAX  63u
+#define DEPTH_MAX  32u
+#define NUMBER_MAX 63u
 
 struct parser {
     const uint8_t *start, *p, *end;
     struct wbuf *scratch;
     struct tagmsg *msg;
     struct nx_note *why;
-    bool has_value, has_quality;
+    struct tagmsg_seen seen;
 };
 
 static enum nx_err
@@ -386,7 +384,7 @@ read_value(struct parser *ps)
     struct slice text = {0};
     enum nx_err err = NX_OK;
 
-    ps->has_value = true;
+    ps->seen.has_value = true;
     if (is_number(ps))
         return read_number(ps, v);
     if (peek(ps) == '"') {
@@ -408,18 +406,6 @@ read_value(struct parser *ps)
     return err;
 }
 
-/* A quality that we do not know is not good: it counts as uncertain. Numbers above 16 bits are OPC UA status codes,
- * whose upper two bits are the severity (OPC UA Part 4, 7.39). */
-static uint16_t
-quality_of_number(const struct nx_value *v)
-{
-    static const uint16_t severities[] = {NX_Q_GOOD, NX_Q_UNCERTAIN, NX_Q_BAD, NX_Q_BAD};
-
-    if (v->type != NX_TYPE_INT || v->i < 0 || v->i > UINT32_MAX)
-        return NX_Q_UNCERTAIN;
-    return v->i <= UINT16_MAX ? (uint16_t)v->i : severities[v->i >> 30];
-}
-
 static enum nx_err
 read_quality(struct parser *ps)
 {
@@ -428,10 +414,10 @@ read_quality(struct parser *ps)
     struct slice text = {0};
     enum nx_err err;
 
-    ps->has_quality = true;
+    ps->seen.has_quality = true;
     if (is_number(ps)) {
         if ((err = read_number(ps, &number)) == NX_OK)
-            *q = quality_of_number(&number);
+            *q = tagmsg_quality_of_number(&number);
         return err;
     }
     if (peek(ps) == '"') {
@@ -445,48 +431,33 @@ read_quality(struct parser *ps)
         *q = NX_Q_BAD;
     } else if (accept_word(ps, "null")) {
         *q = NX_Q_GOOD;
-        ps->has_quality = false;
+        ps->seen.has_quality = false;
     } else {
         return fail(ps, "a word or a number as quality");
     }
     return NX_OK;
 }
 
-static bool
-time_of_number(const struct nx_value *v, int64_t *time_us)
-{
-    double d = 0;
-
-    if (!value_as_double(v, &d))
-        return false;
-    *time_us = 0;
-    return d == 0 || tagmsg_guess_time_us(d, time_us); /* 0: a device without a clock */
-}
-
 static enum nx_err
 read_time(struct parser *ps, int64_t *time_us)
 {
-    static const char expected[] = "a time: RFC 3339 text, or s, ms, us or ns since 1970 (1980 to 2200)";
     const uint8_t *begin = ps->p;
     struct nx_value v = {0};
     struct slice text = {0};
-    double number = 0;
     enum nx_err err = NX_OK;
 
     *time_us = 0;
     if (accept_word(ps, "null"))
         return NX_OK;
     if (is_number(ps)) {
-        if ((err = read_number(ps, &v)) != NX_OK || time_of_number(&v, time_us))
+        if ((err = read_number(ps, &v)) != NX_OK || tagmsg_time_of_number(&v, time_us))
             return err;
     } else if (peek(ps) == '"') {
-        if ((err = read_string(ps, &text)) != NX_OK || text.len == 0 || timefmt_parse(text, time_us))
+        if ((err = read_string(ps, &text)) != NX_OK || tagmsg_time_of_text(text, time_us))
             return err;
-        if (num_double(text, &number) && tagmsg_guess_time_us(number, time_us))
-            return NX_OK;
     }
     ps->p = begin;
-    return fail(ps, expected);
+    return fail(ps, "a time: RFC 3339 text, or s, ms, us or ns since 1970 (1980 to 2200)");
 }
 
 static enum nx_err
@@ -540,28 +511,31 @@ read_seq(struct parser *ps)
     return NX_OK;
 }
 
-struct member {
-    const char *key;
-    size_t len;
-    enum nx_err (*read)(struct parser *ps);
-};
-#define MEMBER(text, reader)                                                                                           \
-    {                                                                                                                  \
-        text, sizeof(text) - 1, reader                                                                                 \
-    }
+static enum nx_err
+read_other(struct parser *ps)
+{
+    return skip_value(ps, 1);
+}
 
-static const struct member members[] = {
-    MEMBER("value", read_value),
-    MEMBER("v", read_value),
-    MEMBER("quality", read_quality),
-    MEMBER("q", read_quality),
-    MEMBER("timestamp", read_timestamp),
-    MEMBER("ts", read_timestamp),
-    MEMBER("unit", read_unit),
-    MEMBER("u", read_unit),
-    MEMBER("seq", read_seq),
-    MEMBER("source_timestamp", read_source_timestamp),
-    MEMBER("error", read_error),
+static enum nx_err
+read_name(struct parser *ps)
+{
+    ps->seen.has_name = true;
+    return skip_value(ps, 1);
+}
+
+typedef enum nx_err member_reader(struct parser *ps);
+
+static member_reader *const readers[TAGMSG_MEMBERS] = {
+    [TAGMSG_OTHER] = read_other,
+    [TAGMSG_VALUE] = read_value,
+    [TAGMSG_QUALITY] = read_quality,
+    [TAGMSG_TIME] = read_timestamp,
+    [TAGMSG_UNIT] = read_unit,
+    [TAGMSG_SEQ] = read_seq,
+    [TAGMSG_SOURCE_TIME] = read_source_timestamp,
+    [TAGMSG_ERROR] = read_error,
+    [TAGMSG_NAME] = read_name,
 };
 
 static enum nx_err
@@ -576,11 +550,7 @@ read_member(struct parser *ps)
     if (!accept(ps, ':'))
         return fail(ps, "':'");
     skip_space(ps);
-    for (size_t i = 0; i < MEM_COUNT(members); i++) {
-        if (slice_eq(key, slice(members[i].key, members[i].len)))
-            return members[i].read(ps);
-    }
-    return skip_value(ps, 1);
+    return readers[tagmsg_member_of(key)](ps);
 }
 
 static enum nx_err
@@ -600,30 +570,81 @@ read_object(struct parser *ps)
     return accept(ps, '}') ? NX_OK : fail(ps, "',' or '}'");
 }
 
-enum nx_err
-tagmsg_decode(struct slice payload, struct wbuf *scratch, struct tagmsg *out, struct nx_note *why)
+/* Room for all unescaped strings at once, so that none of them moves. */
+static enum nx_err
+begin(struct parser *ps, struct slice payload, struct wbuf *scratch, struct nx_note *why)
 {
-    struct parser ps = {.scratch = scratch, .msg = out, .why = why};
-    enum nx_err err;
-
-    ps.start = ps.p = payload.len ? payload.p : (const uint8_t *)"";
-    ps.end = ps.p + payload.len;
-    *out = (struct tagmsg){.quality = NX_Q_GOOD};
-    wbuf_reset(scratch);
-    if (payload.len > PAYLOAD_MAX)
-        return nx_fail(why, NX_E_TOO_LARGE, "tag message of %zu bytes; at most %u are read", payload.len, PAYLOAD_MAX);
+    *ps = (struct parser){.scratch = scratch, .why = why};
+    ps->start = ps->p = payload.len ? payload.p : (const uint8_t *)"";
+    ps->end = ps->p + payload.len;
     if (payload.len && memchr(payload.p, '\\', payload.len) && !wbuf_reserve(scratch, payload.len))
         return nx_fail(why, NX_E_TOO_LARGE, "tag message: no room for its escaped strings");
+    return NX_OK;
+}
+
+static enum nx_err
+end(struct parser *ps)
+{
+    skip_space(ps);
+    return ps->p == ps->end ? NX_OK : fail(ps, "the end of the message");
+}
+
+static enum nx_err
+settle(struct parser *ps)
+{
+    return tagmsg_settle(ps->msg, &ps->seen) ? NX_OK : fail(ps, "a member \"value\" (or \"v\")");
+}
+
+enum nx_err
+tagmsg_read(struct slice payload, struct wbuf *scratch, struct tagmsg *out, struct nx_note *why)
+{
+    struct parser ps;
+    enum nx_err err = begin(&ps, payload, scratch, why);
+
+    if (err != NX_OK)
+        return err;
+    ps.msg = out;
     skip_space(&ps);
     err = accept(&ps, '{') ? read_object(&ps) : read_value(&ps);
+    if (err == NX_OK)
+        err = end(&ps);
+    return err == NX_OK ? settle(&ps) : err;
+}
+
+static enum nx_err
+read_element(struct parser *ps, struct tagmsg_list *list, bool *has_name)
+{
+    enum nx_err err;
+
+    skip_space(ps);
+    if (!accept(ps, '{'))
+        return fail(ps, "an object: arrays hold tag messages");
+    ps->msg = tagmsg_list_add(list);
+    if (!ps->msg)
+        return nx_fail(ps->why, NX_E_TOO_LARGE, "array of more than %u tag messages", TAGMSG_LIST_MAX);
+    ps->seen = (struct tagmsg_seen){0};
+    if ((err = read_object(ps)) != NX_OK)
+        return err;
+    *has_name |= ps->seen.has_name;
+    return settle(ps);
+}
+
+enum nx_err
+tagmsg_read_many(struct slice payload, struct wbuf *scratch, struct tagmsg_list *list, bool *has_name,
+                 struct nx_note *why)
+{
+    struct parser ps;
+    enum nx_err err = begin(&ps, payload, scratch, why);
+
     if (err != NX_OK)
         return err;
     skip_space(&ps);
-    if (ps.p != ps.end)
-        return fail(&ps, "the end of the message");
-    if (!ps.has_value && !(ps.has_quality && nx_quality_is_bad(out->quality)))
-        return fail(&ps, "a member \"value\" (or \"v\")");
-    if (out->value.type == NX_TYPE_NONE && !nx_quality_is_bad(out->quality))
-        out->quality = NX_Q_BAD;
-    return NX_OK;
+    if (!accept(&ps, '['))
+        return fail(&ps, "'['");
+    do {
+        if ((err = read_element(&ps, list, has_name)) != NX_OK)
+            return err;
+        skip_space(&ps);
+    } while (accept(&ps, ','));
+    return accept(&ps, ']') ? end(&ps) : fail(&ps, "',' or ']'");
 }

@@ -14,6 +14,8 @@ enum {
     OUT_CAP_BYTES = 4 * 1024 * 1024, /* of messages that the kernel has not taken */
     TAKEOVER_MS = 10000,
     STREAM_KEEPALIVE_S = 15,
+    BUSY_WITH = 100, /* messages on the way */
+    BREATH_MS = 1,
     STREAM_CAP_BYTES = 4 * OUT_CAP_BYTES, /* leaves room for acknowledgements of a broker that reads slowly */
 };
 
@@ -34,6 +36,7 @@ struct mqtt {
     struct mqtt_session session;
     struct stream *stream;
     struct loop_timer timer; /* the session's, or the next attempt's */
+    struct loop_timer breath;
     struct departure *departures;
     uint64_t backoff_ms, online_ms, random;
     bool flush_is_queued, wants_ready, write_failed, is_freed;
@@ -274,6 +277,7 @@ static void
 connection_gone(struct mqtt *m)
 {
     loop_timer_stop(&m->timer);
+    loop_timer_stop(&m->breath);
     mqtt_session_down(&m->session);
     m->write_failed = false;
 }
@@ -315,6 +319,26 @@ stream_opened(void *arg)
 }
 
 static void
+on_breath(struct loop_timer *t, void *arg)
+{
+    struct mqtt *m = arg;
+
+    (void)t;
+    if (m->stream)
+        stream_resume(m->stream);
+}
+
+/* While much is on the way, acknowledgements are read a handful at a time instead of one by one. */
+static void
+take_breath(struct mqtt *m)
+{
+    if (m->session.outbox.count < BUSY_WITH || loop_timer_is_running(&m->breath))
+        return;
+    stream_pause(m->stream);
+    loop_timer_start(m->loop, &m->breath, BREATH_MS, 0, on_breath, m);
+}
+
+static void
 stream_data(void *arg, struct slice data)
 {
     struct mqtt *m = arg;
@@ -332,6 +356,8 @@ stream_data(void *arg, struct slice data)
         arm_timer(m); /* the keep-alive instead of the wait for CONNACK */
     flush_now(m);
     tell_ready(m);
+    if (m->stream)
+        take_breath(m);
 }
 
 /* Brokers close without a word when a second client takes our id over; 3.1.1 even has no words for it. */

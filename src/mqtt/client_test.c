@@ -75,7 +75,7 @@ on_done(void *arg, enum nx_err err)
 static const struct mqtt_ops OPS = {on_state, on_message, on_ready, on_warning};
 
 static void
-set_up(struct bench *t)
+set_up_window(struct bench *t, uint16_t window)
 {
     struct mqtt_conf conf = {.host = "broker",
                              .port = 1883,
@@ -83,11 +83,17 @@ set_up(struct bench *t)
                              .client_id = "c",
                              .password = "no user, so not sent",
                              .keepalive_s = 10,
-                             .window = 2,
+                             .window = window,
                              .will = {.topic = "w", .payload = slice_str("gone"), .qos = 1, .retain = true}};
 
     *t = (struct bench){.loop = loop_fake_new()};
     t->m = mqtt_new(t->loop, &conf, &OPS, t);
+}
+
+static void
+set_up(struct bench *t)
+{
+    set_up_window(t, 2);
 }
 
 static void
@@ -212,6 +218,30 @@ full_window_is_announced_when_it_opens(void **state)
     assert_int_equal(t.ready, 2); /* once for ONLINE */
     feed(&t, BYTES(0x40, 2, 0, 2));
     assert_int_equal(t.ready, 2);
+    tear_down(&t);
+}
+
+static void
+much_on_the_way_is_acknowledged_in_handfuls(void **state)
+{
+    (void)state;
+    struct bench t;
+
+    set_up_window(&t, 200);
+    go_online(&t);
+    for (unsigned i = 0; i < 120; i++)
+        assert_int_equal(publish(&t, 1, 1), NX_OK);
+    loop_fake_turn(t.loop);
+    feed(&t, BYTES(0x40, 2, 0, 1));
+    feed(&t, BYTES(0x40, 2, 0, 2, 0x40, 2, 0, 3));
+    assert_int_equal(t.done, 1);
+    loop_fake_advance_ms(t.loop, 1);
+    assert_int_equal(t.done, 3);
+    loop_fake_hang_up(stream_of(&t), NX_E_CLOSED); /* while it waits */
+    loop_fake_advance_ms(t.loop, 1000);
+    loop_fake_accept(stream_of(&t));
+    feed(&t, BYTES(0x20, 2, 0, 0));
+    assert_int_equal(mqtt_state_of(t.m), MQTT_ONLINE);
     tear_down(&t);
 }
 
@@ -446,6 +476,7 @@ main(void)
         cmocka_unit_test(connecting),
         cmocka_unit_test(acknowledgements_of_one_turn_leave_together),
         cmocka_unit_test(full_window_is_announced_when_it_opens),
+        cmocka_unit_test(much_on_the_way_is_acknowledged_in_handfuls),
         cmocka_unit_test(unsent_bytes_are_bounded),
         cmocka_unit_test(comes_back_after_a_loss),
         cmocka_unit_test(attempts_slow_down_with_jitter),

@@ -45,8 +45,9 @@ struct mqtt_message {
     struct slice topic, payload; /* borrowed for the call */
     uint8_t qos;
     bool retain, dup;
-    struct slice response_topic, correlation; /* MQTT 5; empty else */
-    uint64_t token;                           /* for mqtt_ack(); 0 for QoS 0 */
+    struct slice content_type, response_topic, correlation; /* MQTT 5; empty else */
+    uint16_t packet_id;                                     /* 0 for QoS 0; a message with dup has kept it */
+    uint64_t token;                                         /* for mqtt_ack(); 0 for QoS 0 */
 };
 
 struct mqtt_publication {

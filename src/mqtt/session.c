@@ -199,7 +199,14 @@ on_publish(struct mqtt_session *s, const struct mqtt_packet *packet, struct nx_n
     (void)why;
     if (mqtt_decode_publish(s->conf->version, packet, &r))
         return NX_E_PROTO;
-    msg = (struct mqtt_message){.topic = r.topic, .payload = r.payload, .qos = r.qos, .retain = r.retain, .dup = r.dup};
+    msg = (struct mqtt_message){.topic = r.topic,
+                                .payload = r.payload,
+                                .qos = r.qos,
+                                .retain = r.retain,
+                                .dup = r.dup,
+                                .packet_id = r.packet_id};
+    if (has(&r.props, MQTT_PROP_CONTENT_TYPE))
+        msg.content_type = r.props.content_type;
     if (has(&r.props, MQTT_PROP_RESPONSE_TOPIC))
         msg.response_topic = r.props.response_topic;
     if (has(&r.props, MQTT_PROP_CORRELATION))

@@ -23,6 +23,7 @@ struct bench {
     size_t room;
     struct mqtt_message last;
     char topic[64];
+    char *content_type; /* of the last message; 8 bytes; NULL: not kept */
     uint64_t tokens[16];
 };
 
@@ -58,6 +59,8 @@ on_message(void *arg, const struct mqtt_message *msg)
 
     t->last = *msg;
     snprintf(t->topic, sizeof t->topic, "%.*s", SLICE_FMT(msg->topic));
+    if (t->content_type)
+        snprintf(t->content_type, 8, "%.*s", SLICE_FMT(msg->content_type));
     t->tokens[t->messages++ % MEM_COUNT(t->tokens)] = msg->token;
 }
 
@@ -399,9 +402,31 @@ unacknowledged_qos1_comes_again(void **state)
     FEED(&t, 0x3a, 6, 0, 1, 't', 0, 7, 'a');
     assert_int_equal(t.messages, 2);
     assert_true(t.last.dup);
+    assert_int_equal(7, t.last.packet_id);
     inbox_ack(&t.s.inbox, t.tokens[1]);
     mqtt_session_flush(&t.s, 1000);
     SENT(&t, 0x40, 2, 0, 7);
+    tear_down(&t);
+}
+
+static void
+message_has_its_content_type(void **state)
+{
+    (void)state;
+    struct bench t;
+    char kept[8] = "";
+
+    set_up(&t, MQTT_V5);
+    t.content_type = kept;
+    go_online(&t, false);
+    FEED(&t, 0x32, 13, 0, 1, 't', 0, 9, 6, 0x03, 0, 3, 'a', '/', 'b', 'x');
+    assert_int_equal(1, t.messages);
+    assert_int_equal(9, t.last.packet_id);
+    assert_string_equal("a/b", kept);
+    FEED(&t, 0x30, 5, 0, 1, 't', 0, 'x');
+    assert_int_equal(2, t.messages);
+    assert_int_equal(0, t.last.packet_id);
+    assert_string_equal("", kept);
     tear_down(&t);
 }
 
@@ -710,6 +735,7 @@ main(void)
         cmocka_unit_test(refused_message_ends_with_the_reason),
         cmocka_unit_test(acks_leave_in_order_of_arrival),
         cmocka_unit_test(unacknowledged_qos1_comes_again),
+        cmocka_unit_test(message_has_its_content_type),
         cmocka_unit_test(qos2_is_delivered_once),
         cmocka_unit_test(lost_session_forgets_qos2_state),
         cmocka_unit_test(many_open_messages_stay_in_order),

@@ -61,7 +61,8 @@ class Platform:
             "ingest": [f"http.port={self.ingest_port}", f"historian.url=sqlite:{self.history}",
                        f"buffer.disk_path={self.directory}/spool-ingest"],
             "core": [f"http.port={self.http_port}", f"core.data_dir={self.directory}/core",
-                     f"historian.url=sqlite:{self.history}", f"core.gateway_url=http://127.0.0.1:{self.gateway_port}", f"devices.config_path={self.devices_path}"],
+                     f"historian.url=sqlite:{self.history}", f"core.gateway_url=http://127.0.0.1:{self.gateway_port}",
+                     f"core.ingest_url=http://127.0.0.1:{self.ingest_port}", f"devices.config_path={self.devices_path}"],
         }
         return [part for text in common + own[role] + self.extra[role] for part in ("--set", text)]
 
@@ -71,6 +72,18 @@ class Platform:
         self.roles[role] = process
         wait_until(lambda: port_is_open(port) or not process.is_running(), what=f"{role} listening")
         assert process.is_running(), f"{role} ended at once:\n{process.text()}"
+        return process
+
+    def start_ingest(self, name: str, *sets: str) -> Process:
+        """One more instance of ingestion, with a spool and a name of its own; .port is its admin port."""
+        port = free_port()
+        own = [f"http.port={port}", f"mqtt.client_id=nexus-{name}", f"buffer.disk_path={self.directory}/spool-{name}", *sets]
+        process = self.processes.start(name, self.nexus, "ingest", *self.sets("ingest"),
+                                       *[part for text in own for part in ("--set", text)])
+        process.port = port
+        self.roles[name] = process
+        wait_until(lambda: port_is_open(port) or not process.is_running(), what=f"{name} listening")
+        assert process.is_running(), f"{name} ended at once:\n{process.text()}"
         return process
 
     def start(self, *roles: str) -> "Platform":

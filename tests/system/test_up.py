@@ -57,6 +57,8 @@ def test_demo_comes_up_is_supervised_and_stops_in_order(demo):
                                   if d["status"]["state"] == "online"][7:] and demo.api.get("/api/v1/devices?limit=100")["items"],
                          30, "eight devices online")
     assert sum(d["tag_count"] for d in devices) >= 120
+    assert demo.api.get("/api/v1/system/ingest")["broker"]["batches"]["state"] == "online"
+    assert demo.api.get("/api/v1/system/dead-letters") == {"items": []}
     values = lambda: {v["topic"]: v["value"] for v in demo.api.get("/api/v1/uns/values?limit=1000")["items"]}  # noqa: E731
     first = wait_until(lambda: len(values()) >= 100 and values(), 30, "a hundred live values")
     wait_until(lambda: sum(values().get(t) != v for t, v in first.items()) >= 20, 30, "twenty values changing")

@@ -9,6 +9,7 @@ const history = {
   q: [192, 24, 192],
   raw_count: 9,
   bucket_ms: 10,
+  resolution: 'raw' as const,
   truncated: false,
 };
 
