@@ -12,7 +12,8 @@
 #define OLDEST_US (631152000 * INT64_C(1000000)) /* 1990-01-01 */
 #define DAY_US    (86400 * INT64_C(1000000))
 
-static const struct historian_backend *const backends[] = {&historian_sqlite, &historian_postgres, &historian_postgresql};
+static const struct historian_backend *const backends[] = {&historian_sqlite, &historian_postgres,
+                                                           &historian_postgresql};
 
 static const struct historian_backend *
 find_backend(const char *url)
