@@ -1,6 +1,7 @@
 /* lite.h -- the SQLite historian between its own files: lite.c (life, dictionary), files.c (days, months, years),
- * books.c (ledger, statistics), commit.c (write path), keep.c (upkeep: what is due), seal.c (hot blocks to day files),
- * roll.c (days to rollups), scan.c (reading), last.c (the value before a time). */
+ * books.c (statistics, ledger as a list), commit.c and lanes.c (write path), keep.c (upkeep: what is due), seal.c and
+ * sealday.c (hot blocks to day files), roll.c (days to rollups), scan.c and rollread.c (reading), last.c (the value
+ * before a time), verify.c. */
 #ifndef HISTORIAN_SQLITE_LITE_H
 #define HISTORIAN_SQLITE_LITE_H
 
