@@ -63,7 +63,8 @@ struct lite {
     uint64_t hot_points, hot_bytes;
     int64_t hot_since_us; /* commit time of the oldest hot block; 0: none, or not known */
     struct upkeep_times {
-        int64_t expired_us, looked_us, stale_us, checkpoint_us; /* when each was last done, by wall_us */
+        int64_t expired_us, looked_us, stale_us; /* when each was last done, by wall_us */
+        int64_t checkpoint_us;                   /* by the monotonic clock */
     } at;
 };
 
