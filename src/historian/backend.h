@@ -68,7 +68,7 @@ struct historian_backend {
                           struct nx_note *why);
     enum nx_err (*stats)(struct historian *h, struct historian_stats *out, struct nx_note *why);
 
-    /* What only the backend can see: files, tables, books. NULL: nothing. */
+    /* What only the backend can see: files, tables, books. NULL: nothing. Not between begin and end. */
     enum nx_err (*verify)(struct historian *h, struct verify *v, struct nx_note *why);
 
     /* Everything between the two sees one state of the store. */

@@ -121,10 +121,11 @@ take_rollup(void *arg, const struct history_rollup *r)
     /* Rollups outlive their points, so those without points are as they should be. */
     if (!w->is_wrong && m->at < m->count && m->r[m->at].time_us == r->time_us && !is_same(r, &m->r[m->at])) {
         w->is_wrong = true;
-        historian_found(w->v, "rollups", w->topic,
-                        "store nothing more on it and report it, or remove the rollups' file",
-                        "the %s of %lld is not what its values give", names[w->level - HISTORY_LEVEL_MINUTE],
-                        (long long)r->time_us);
+        historian_found(
+            w->v, "rollups", w->topic,
+            "late values may have come between: look again; else remove the file of rollups, it is made again",
+            "the %s of %lld is not what its values give", names[w->level - HISTORY_LEVEL_MINUTE],
+            (long long)r->time_us);
     }
     return goes_on(w->v);
 }
@@ -171,6 +172,7 @@ check_window(struct window *w, const struct history_series *s, int64_t from_us, 
     return err == NX_OK ? compare_levels(w, s, from_us, to_us, why) : err;
 }
 
+/* A state of the store for each series, not one for all: the writer need not keep what it replaces for so long. */
 static enum nx_err
 check_series(struct verify *v, const char *topic, const struct historian_stats *stats, struct nx_note *why)
 {
@@ -178,8 +180,11 @@ check_series(struct verify *v, const char *topic, const struct historian_stats *
     struct history_series s;
     struct arena a = {0};
     int64_t day_us = history_level_us(HISTORY_LEVEL_DAY), at = stats->first_us - stats->first_us % day_us;
-    enum nx_err err = v->h->backend->find(v->h, topic, &a, &s, why);
+    enum nx_err err = v->h->backend->begin(v->h, why);
 
+    if (err != NX_OK)
+        return err;
+    err = v->h->backend->find(v->h, topic, &a, &s, why);
     for (; err == NX_OK && at <= stats->last_us && goes_on(v); at += WINDOW_US) {
         err = check_window(&w, &s, at, at + WINDOW_US, why);
         if (err == NX_E_CORRUPT) {
@@ -190,6 +195,7 @@ check_series(struct verify *v, const char *topic, const struct historian_stats *
     }
     for (int k = 0; k < LEVELS; k++)
         free(w.made[k].r);
+    v->h->backend->end(v->h);
     arena_free(&a);
     return err;
 }
@@ -239,16 +245,13 @@ historian_verify(struct historian *h, historian_finding_cb *each, void *arg, boo
                  struct historian_verified *out, struct nx_note *why)
 {
     struct verify v = {.h = h, .each = each, .arg = arg, .is_canceled = is_canceled, .out = out};
-    enum nx_err err;
+    enum nx_err err = NX_OK;
 
     *out = (struct historian_verified){0};
-    if ((err = h->backend->begin(h, why)) != NX_OK)
-        return err;
     if (h->backend->verify)
         err = h->backend->verify(h, &v, why);
     if (err == NX_OK)
         err = check_all(&v, why);
-    h->backend->end(h);
     if (err == NX_OK && !goes_on(&v))
         err = nx_fail(why, NX_E_CANCELED, "not everything was looked at");
     return err;

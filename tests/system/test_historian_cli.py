@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from support.postgres import Postgres
 from support.process import wait_until
 
 TOPIC, TEXTS = "uns/press/force", "uns/press/state"
@@ -128,6 +129,32 @@ def test_migration_keeps_everything_and_can_be_repeated(historian, store, copy, 
     historian("migrate", "--from", f"sqlite:{copy}", "--to", f"sqlite:{tmp_path}/third")
     assert "2 series, 1224 values" in historian("verify", "--url", f"sqlite:{tmp_path}/third")
     assert historian("migrate", "--from", f"sqlite:{copy}", "--to", f"sqlite:{copy}", code=2) == ""
+
+
+def test_values_go_to_postgresql_and_come_back(historian, store, processes, tmp_path):
+    server = Postgres(processes, tmp_path).start()
+    assert historian("migrate", "--from", f"sqlite:{store}", "--to", server.url).startswith("1224 values copied")
+    assert historian("migrate", "--from", f"sqlite:{store}", "--to", server.url).startswith("0 values copied")
+    text = historian("verify", "--url", server.url)
+    assert "2 series, 1224 values" in text and "sound" in text
+    doc = json.loads(historian("stats", "--url", server.url, "-o", "json"))
+    assert doc["backend"] == "postgres" and doc["points"] == 1224
+    historian("migrate", "--from", server.url, "--to", f"sqlite:{tmp_path}/back")
+    historian("migrate", "--from", f"sqlite:{store}", "--to", f"sqlite:{tmp_path}/straight")
+    assert chunks_of(tmp_path / "back") == chunks_of(tmp_path / "straight")
+
+
+def chunks_of(history: pathlib.Path) -> list[tuple]:
+    """Every sealed byte, by day and topic."""
+    found = []
+    with sqlite3.connect(history / "hist.db") as db:
+        topics = dict(db.execute("SELECT series_id, topic || coalesce(unit, '') FROM series"))
+    for day in sorted(history.glob("hist-????????.db")):
+        with sqlite3.connect(day) as db:
+            found += sorted((day.name, topics[sid], t0, data)
+                            for sid, t0, data in db.execute("SELECT series_id, t0, data FROM chunk"))
+    assert found
+    return found
 
 
 def test_an_interrupted_migration_is_resumed(historian, store, tmp_path):

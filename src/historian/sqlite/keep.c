@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HOT_MAX_AGE_US      (900 * INT64_C(1000000))
@@ -152,6 +153,15 @@ expire(struct lite *h, int64_t now_us, struct nx_note *why)
 
 /* --- a step --- */
 
+static int64_t
+monotonic_us(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 /* Writes to the database file what commits left in the log, so that they need not. */
 static enum nx_err
 checkpoint(struct lite *h, struct nx_note *why)
@@ -172,7 +182,7 @@ step(struct lite *h, int64_t now_us, struct nx_note *why)
         err = roll_some(h, now_us, points, false, &is_done, why);
     if (err == NX_OK && is_time(&h->at.expired_us, now_us, EXPIRE_EVERY_US))
         err = expire(h, now_us, why);
-    if (err == NX_OK && is_time(&h->at.checkpoint_us, now_us, CHECKPOINT_EVERY_US))
+    if (err == NX_OK && is_time(&h->at.checkpoint_us, monotonic_us(), CHECKPOINT_EVERY_US))
         err = checkpoint(h, why);
     return err;
 }

@@ -1,6 +1,7 @@
 /* lite.h -- the SQLite historian between its own files: lite.c (life, dictionary), files.c (days, months, years),
- * books.c (ledger, statistics), commit.c (write path), keep.c (upkeep: what is due), seal.c (hot blocks to day files),
- * roll.c (days to rollups), scan.c (reading), last.c (the value before a time). */
+ * books.c (statistics, ledger as a list), commit.c and lanes.c (write path), keep.c (upkeep: what is due), seal.c and
+ * sealday.c (hot blocks to day files), roll.c (days to rollups), scan.c and rollread.c (reading), last.c (the value
+ * before a time), verify.c. */
 #ifndef HISTORIAN_SQLITE_LITE_H
 #define HISTORIAN_SQLITE_LITE_H
 
@@ -62,7 +63,8 @@ struct lite {
     uint64_t hot_points, hot_bytes;
     int64_t hot_since_us; /* commit time of the oldest hot block; 0: none, or not known */
     struct upkeep_times {
-        int64_t expired_us, looked_us, stale_us, checkpoint_us; /* when each was last done, by wall_us */
+        int64_t expired_us, looked_us, stale_us; /* when each was last done, by wall_us */
+        int64_t checkpoint_us;                   /* by the monotonic clock */
     } at;
 };
 

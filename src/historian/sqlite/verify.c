@@ -355,16 +355,28 @@ check_roll_file(void *arg, enum roll_file kind, int period)
     r->err = as_finding(c, r->err, roll_path(c->h, kind, period, path, sizeof path));
 }
 
+/* Blocks and books of one moment. */
 static enum nx_err
-check_files(struct check *c)
+check_hist(struct check *c)
 {
-    struct roll_check r = {.c = c};
-    enum nx_err err = check_pages(c, c->h->db, FROM_BACKUP);
+    enum nx_err err = lite_begin(&c->h->base, c->why);
 
+    if (err == NX_OK)
+        err = check_pages(c, c->h->db, FROM_BACKUP);
     if (err == NX_OK)
         err = check_blocks(c);
     if (err == NX_OK)
         err = check_ledger(c);
+    lite_end(&c->h->base);
+    return as_finding(c, err, db_path(c->h->db));
+}
+
+static enum nx_err
+check_files(struct check *c)
+{
+    struct roll_check r = {.c = c};
+    enum nx_err err = check_hist(c);
+
     if (err == NX_OK)
         err = check_days(c);
     if (err == NX_OK)
@@ -375,7 +387,7 @@ check_files(struct check *c)
 enum nx_err
 lite_verify(struct historian *base, struct verify *v, struct nx_note *why)
 {
-    struct check c = {.h = lite_of(base), .v = v, .why = why};
+    struct check c = {.h = lite_of(base), .v = v, .why = why, .remedy = FROM_BACKUP};
     enum nx_err err;
 
     c.points = mem_calloc(RUN_MAX_POINTS, sizeof *c.points);
