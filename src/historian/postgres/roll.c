@@ -501,7 +501,7 @@ move_watermark(struct roll *x, int64_t to_us, bool all)
 
     if (err != NX_OK)
         return err;
-    err = run_sql(x, mem_printf("UPDATE hist.state SET watermark = greatest(watermark, %s);"
+    err = run_sql(x, mem_printf("UPDATE hist.state SET watermark = greatest(watermark, %s), takes = takes + 1;"
                                 "UPDATE hist.dirty SET is_taken = true WHERE ctid = ANY(ARRAY(SELECT ctid FROM"
                                 " hist.dirty WHERE NOT is_taken%s LIMIT %d)); COMMIT",
                                 pg_literal(to_us, t), all ? "" : " AND marked < now() - " SETTLED_AFTER, TAKE_MOST));
