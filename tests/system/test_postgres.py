@@ -1,16 +1,12 @@
 """The platform on PostgreSQL as people set it up: database.* settings, the profile standard, and what they are told."""
 import subprocess
 
+import paho.mqtt.client as paho
 import pytest
 import requests
 
 from support.postgres import Postgres
 from support.process import free_port, port_is_open, wait_until
-
-DEVICE = {"id": "plc", "name": "plc", "protocol": "modbus-tcp", "enabled": True, "uns_prefix": "uns/plant",
-          "poll_interval": "200ms", "connection": {"host": "127.0.0.1", "port": 1},
-          "tags": [{"id": "t", "name": "t", "address": "40001", "data_type": "uint16", "topic_suffix": "t"}]}
-
 
 @pytest.fixture
 def postgres(processes, tmp_path):
@@ -34,7 +30,6 @@ def test_values_go_through_the_database_to_the_api(platform, postgres, tmp_path)
     platform.write_devices([])
     platform.start("ingest", "core")
     api = platform.log_in()
-    import paho.mqtt.client as paho
     client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="foreign")
     client.connect("127.0.0.1", platform.broker.port)
     client.loop_start()
@@ -42,8 +37,13 @@ def test_values_go_through_the_database_to_the_api(platform, postgres, tmp_path)
         client.publish("uns/plant/t", f'{{"value": {i}, "quality": "good"}}', qos=1).wait_for_publish(10)
     client.loop_stop()
     wait_until(lambda: int(postgres.value("SELECT count(*) FROM metrics", "plant")) == 20, 30, "20 values in the view")
-    reply = api.get("/api/v1/history:query?tags=uns/plant/t&from=-1h&to=now&fn=raw")
-    assert reply["series"][0]["value"] == list(range(20)) if "series" in reply else True
+    question = {"tags": "uns/plant/t", "from": "2020-01-01T00:00:00Z", "fn": "raw", "max_points": 100}
+    assert api.get("/api/v1/history:query", params=question)["series"][0]["v"] == list(range(20))
+    # No more readers are kept than database.pool_size.
+    for _ in range(6):
+        api.get("/api/v1/history:query", params=question)
+    readers = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nexus-historian' AND query LIKE 'ROLLBACK%'"
+    assert 1 <= int(postgres.value(readers)) <= 2
     status = platform.status("ingest")
     assert postgres.password not in str(status) and f"127.0.0.1:{postgres.port}/plant" in status["historian"]["url"]
     for role in platform.roles.values():
@@ -80,7 +80,7 @@ def test_ingestion_waits_for_a_database_and_says_so(platform, postgres, tmp_path
     platform.extra["ingest"] = ["historian.url=", *settings(postgres, tmp_path)]
     platform.start("ingest")
     ready = f"http://127.0.0.1:{platform.ingest_port}/health/ready"
-    reply = wait_until(lambda: (r := requests.get(ready, timeout=10)).status_code == 503 and r, 30, "not ready")
-    assert f"127.0.0.1:{postgres.port}/plant" in reply.text
+    text = wait_until(lambda: (r := requests.get(ready, timeout=10)).status_code == 503 and r.text, 30, "not ready")
+    assert f"127.0.0.1:{postgres.port}/plant" in text
     postgres.start()
     wait_until(lambda: requests.get(ready, timeout=10).status_code == 200, 60, "ready once the database is there")

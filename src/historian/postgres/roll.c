@@ -531,8 +531,12 @@ pg_roll_step(struct pg_store *h, int64_t now_us, bool all, bool *did, struct nx_
     enum nx_err err = read_state(&x);
 
     *did = false;
-    if (err == NX_OK)
-        err = close_minutes(&x, now_us, all, did);
+    if (err == NX_OK && (err = close_minutes(&x, now_us, all, did)) != NX_OK && !all &&
+        pg_state_is(&h->conn, "55P03")) {
+        pg_rollback(&h->conn); /* a commit takes long: another time */
+        *did = false;
+        err = NX_OK;
+    }
     if (err == NX_OK)
         err = roll_closed(&x, did);
     if (err == NX_OK)
