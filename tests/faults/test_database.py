@@ -269,6 +269,31 @@ def test_table_is_locked(platform, counting, postgres, rounds, rng):
     check_exactly_once(platform, reader, counting)
 
 
+def test_value_is_refused(platform, counting, postgres):
+    """One batch that the database will not take is put aside, whole; all others are stored; it can be fed again."""
+    reader = PostgresReader(postgres)
+    start(platform, reader)
+    wait_until(lambda: writers(platform)["is_listening"], what="ingestion listening")
+    poison = counting.counts[3] + 40
+    postgres.sql(f"ALTER TABLE hist.raw ADD CONSTRAINT no CHECK (value IS DISTINCT FROM {poison})")
+    wait_until(lambda: (reader.values(0) or [0])[-1] > poison + 40, 30, "values behind the refused one")
+    wait_until(lambda: writers(platform)["refused_batches"] >= 1, what="the refused batch being counted")
+    files = list((platform.directory / "spool-ingest" / "refused").glob("*.batch"))
+    assert len(files) == writers(platform)["refused_batches"]
+    assert poison not in reader.values(3)
+    ledger = platform.api.get("/api/v1/system/ledger")["totals"]
+    assert ledger["gap_points"] == writers(platform)["refused_points"] >= TAGS and ledger["lost"] == 0
+    assert postgres.value("SELECT sum(points) FROM hist.gap") == str(ledger["gap_points"])
+
+    postgres.sql("ALTER TABLE hist.raw DROP CONSTRAINT no")
+    for file in files:
+        subprocess.run(["mosquitto_pub", "-p", str(platform.broker.port), "-q", "1", "-t", "nexus/v1/batch/gateway/0", "-f", file],
+                       check=True)
+    wait_until(lambda: poison in reader.values(3), what="the fed batch being stored")
+    for tag in range(TAGS):
+        wait_until(lambda: reader.values(tag)[:poison + 20] == list(range(1, poison + 21)), 20, f"every value of n{tag} once")
+
+
 class Cutter:
     """Between ingestion and the database. Cuts connections right behind a COMMIT, before its answer comes back: whether
     it was done is then known to the database alone."""
