@@ -269,6 +269,34 @@ def test_table_is_locked(platform, counting, postgres, rounds, rng):
     check_exactly_once(platform, reader, counting)
 
 
+def test_full_disk_of_postgres(platform, counting, processes, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("no mount here")
+    try:
+        server = Postgres(processes, disk, max_wal_size="64MB", min_wal_size="32MB", shared_buffers="16MB").start()
+        use(platform, server.url)
+        reader = PostgresReader(server)
+        start(platform, reader)
+        with (disk / "filler").open("wb", buffering=0) as out:
+            try:
+                while True:
+                    out.write(b"x" * 4096)
+            except OSError:
+                pass
+        wait_until(lambda: platform.status("ingest")["historian"]["trouble"], 60, "the full disk being noticed")
+        before = counting.counts[0]
+        wait_until(lambda: counting.counts[0] >= before + 20, what="polling going on")
+        (disk / "filler").unlink()
+        if not server.process.is_running():  # it gives up when it cannot even write its log
+            server.start()
+        check_exactly_once(platform, reader, counting)
+    finally:
+        processes.stop_all()
+        subprocess.run(["umount", "-l", disk])
+
+
 def test_value_is_refused(platform, counting, postgres):
     """One batch that the database will not take is put aside, whole; all others are stored; it can be fed again."""
     reader = PostgresReader(postgres)
