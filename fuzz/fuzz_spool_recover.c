@@ -1,61 +1,53 @@
-/* fuzz: spool loop base */
-/* A segment file with any content behind a sound head: opening, reading, appending and freeing must hold. */
+/* fuzz: spool spool_fake loop base */
+/* A segment file with any content behind a sound head: opening, reading, appending and freeing must hold. On a disk in
+ * memory: on a real one each input waits for the syncs of two starts, and a busy or full one ends the run. */
+#include "spool/fake_disk.h"
 #include "spool/spool.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+
+#include "base/mem.h"
 
 #define HEAD_BYTES 40
+#define SEGMENT    "spool/00000000000000000001.seg"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 
-static char dir[] = "/tmp/fuzz_spool.XXXXXX";
-
-static void
-empty_dir(void)
-{
-    DIR *d = opendir(dir);
-    struct dirent *e;
-
-    while (d && (e = readdir(d)))
-        (void)unlinkat(dirfd(d), e->d_name, 0);
-    if (d)
-        closedir(d);
-}
+static const struct spool_conf conf = {.dir = "spool",
+                                       .cap_bytes = 1 << 20,
+                                       .disk_reserve_bytes = 1,
+                                       .disk = &fake_disk_ops};
 
 /* The head of a real segment, then the input. An input that begins with 'H' brings a head of its own. */
 static void
-plant(const struct spool_conf *conf, struct loop *loop, const uint8_t *p, size_t len)
+plant(struct fake_disk *disk, struct loop *loop, const uint8_t *p, size_t len)
 {
     bool has_head = len && p[0] == 'H';
-    char path[128];
+    size_t head_len = has_head ? 0 : HEAD_BYTES, n;
+    uint8_t *file = mem_alloc(head_len + len);
     struct spool *sp;
 
-    if (spool_open(&sp, loop, conf, NULL, NULL, NULL) != NX_OK || spool_append(sp, slice("x", 1), 1, NULL) != NX_OK)
+    if (spool_open(&sp, loop, &conf, NULL, NULL, NULL) != NX_OK || spool_append(sp, slice("x", 1), 1, NULL) != NX_OK)
         abort();
     spool_close(&sp);
-    (void)snprintf(path, sizeof path, "%s/%020d.seg", dir, 1);
-    int fd = open(path, O_RDWR);
-    if (fd < 0 || ftruncate(fd, has_head ? 0 : HEAD_BYTES) != 0 ||
-        pwrite(fd, p + has_head, len - has_head, has_head ? 0 : HEAD_BYTES) < 0)
-        abort();
-    close(fd);
+    memcpy(file, fake_disk_bytes(disk, SEGMENT, &n), head_len);
+    if (len > has_head)
+        memcpy(file + head_len, p + has_head, len - has_head);
+    fake_disk_put(disk, SEGMENT, file, head_len + len - has_head);
+    free(file);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
     struct loop *loop = loop_fake_new();
-    struct spool_conf conf = {.dir = dir, .cap_bytes = 1 << 20, .disk_reserve_bytes = 1};
+    struct fake_disk *disk = fake_disk_new(NULL);
     struct spool_record rec = {0};
     struct spool *sp;
 
-    if (dir[sizeof dir - 2] == 'X' && !mkdtemp(dir))
-        abort();
-    plant(&conf, loop, p, len);
+    fake_disk_use(disk);
+    plant(disk, loop, p, len);
     if (spool_open(&sp, loop, &conf, NULL, NULL, NULL) == NX_OK) {
         while (spool_read(sp, rec.seq + 1, &rec, NULL) == NX_OK) {
         }
@@ -64,7 +56,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
         spool_free_range(sp, 0, UINT64_MAX);
         spool_close(&sp);
     }
-    empty_dir();
+    loop_fake_turn(loop);
     loop_free(&loop);
+    fake_disk_free(&disk);
     return 0;
 }

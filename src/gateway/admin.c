@@ -1,6 +1,7 @@
 /* admin.c -- the admin port: health, status, metrics, recordings; admin_device.c has what concerns one device. */
 #include "base/mem.h"
 #include "gateway/admin_device.h"
+#include "gateway/admin_lanes.h"
 #include "gateway/gateway_priv.h"
 #include "gateway/recordings.h"
 #include "gateway/shards.h"
@@ -12,7 +13,7 @@
 /* --- gauges --- */
 
 struct gateway_gauges {
-    struct metric *registered, *online, *broker, *spool_records, *spool_bytes, *spool_age, *link_in_flight, *link_rtt;
+    struct metric *registered, *online, *broker;
     struct metric *mqtt_sent, *mqtt_received, *mqtt_reconnects;
     struct metric **connections; /* one a driver */
 };
@@ -21,13 +22,6 @@ static const struct metric_desc gauge_descs[] = {
     {.name = "gateway_devices_registered", .kind = METRIC_GAUGE, .help = "Devices of this gateway."},
     {.name = "gateway_devices_online", .kind = METRIC_GAUGE, .help = "Devices that are connected and answer."},
     {.name = "gateway_mqtt_connected", .kind = METRIC_GAUGE_MAX, .help = "1 while the broker is connected."},
-    {.name = "nexus_gateway_spool_records", .kind = METRIC_GAUGE, .help = "Batches waiting in the spool."},
-    {.name = "nexus_gateway_spool_bytes", .kind = METRIC_GAUGE, .help = "Bytes waiting in the spool."},
-    {.name = "nexus_gateway_spool_oldest_seconds",
-     .kind = METRIC_GAUGE_MAX,
-     .help = "Age of the oldest waiting batch."},
-    {.name = "nexus_gateway_link_in_flight", .kind = METRIC_GAUGE, .help = "Batches on the way to the historian."},
-    {.name = "nexus_gateway_link_rtt_seconds", .kind = METRIC_GAUGE_MAX, .help = "From publishing to the commit."},
     {.name = "gateway_mqtt_messages_sent", .kind = METRIC_GAUGE, .help = "Messages to the broker since the start."},
     {.name = "gateway_mqtt_messages_received", .kind = METRIC_GAUGE, .help = "Messages of the broker since the start."},
     {.name = "gateway_mqtt_reconnects", .kind = METRIC_GAUGE, .help = "Connections to the broker made anew."},
@@ -58,12 +52,6 @@ count_devices(const struct gateway *g, unsigned *online, unsigned *by_driver)
             by_driver[i] += nx_drivers[i] == link->driver;
 }
 
-static double
-age_s(const struct gateway *g, int64_t oldest_us)
-{
-    return oldest_us > 0 ? (double)(loop_wall_us(g->loop) - oldest_us) / 1e6 : 0;
-}
-
 static void
 on_gauges(struct loop_timer *t, void *arg)
 {
@@ -79,15 +67,7 @@ on_gauges(struct loop_timer *t, void *arg)
         metric_set(m->connections[i], by_driver[i]);
     free(by_driver);
     metric_set(m->broker, gateway_is_broker_online(g));
-    if (g->spool) {
-        struct spool_stats s = spool_stats_of(g->spool);
-        struct link_stats l = link_stats_of(g->link);
-        metric_set(m->spool_records, (double)s.records);
-        metric_set(m->spool_bytes, (double)s.bytes);
-        metric_set(m->spool_age, age_s(g, s.oldest_us));
-        metric_set(m->link_in_flight, l.in_flight);
-        metric_set(m->link_rtt, l.rtt_ms / 1000);
-    }
+    admin_lanes_gauges(g);
     if (g->mqtt) {
         const struct mqtt_stats *s = mqtt_stats_of(g->mqtt);
         metric_set(m->mqtt_sent, (double)s->sent);
@@ -133,46 +113,13 @@ text_or_null(const char *text)
 struct gateway_totals
 gateway_totals_of(const struct gateway *g)
 {
-    struct gateway_totals t = {.points = *points_stats_of(g->points), .commands = commands_stats_of(g->commands)};
+    struct gateway_totals t = {.points = points_stats_of(g->points), .commands = commands_stats_of(g->commands)};
     unsigned *by_driver = mem_calloc(driver_count(), sizeof *by_driver);
 
     count_devices(g, &t.devices_online, by_driver);
     free(by_driver);
-    if (g->spool) {
-        t.spool = spool_stats_of(g->spool);
-        t.link = link_stats_of(g->link);
-    }
+    admin_lanes_totals(g, &t);
     return t;
-}
-
-static void
-add_spool(struct spool_stats *to, const struct spool_stats *s)
-{
-    to->records += s->records;
-    to->points += s->points;
-    to->bytes += s->bytes;
-    to->next_seq += s->next_seq;
-    to->appended += s->appended;
-    to->freed += s->freed;
-    to->dropped_points += s->dropped_points;
-    if (s->oldest_us > 0 && (to->oldest_us == 0 || s->oldest_us < to->oldest_us))
-        to->oldest_us = s->oldest_us;
-}
-
-static void
-add_link(struct link_stats *to, const struct link_stats *s)
-{
-    to->in_flight += s->in_flight;
-    to->backlog += s->backlog;
-    to->sent += s->sent;
-    to->resent += s->resent;
-    to->acked += s->acked;
-    to->refused += s->refused;
-    to->is_stalled |= s->is_stalled;
-    if (s->rtt_ms > to->rtt_ms)
-        to->rtt_ms = s->rtt_ms;
-    if (s->last_ack_us > to->last_ack_us)
-        to->last_ack_us = s->last_ack_us;
 }
 
 void
@@ -185,6 +132,8 @@ gateway_totals_add(struct gateway_totals *to, const struct gateway_totals *t)
     to->points.published += t->points.published;
     to->points.conflated += t->points.conflated;
     to->points.dropped += t->points.dropped;
+    for (unsigned i = 0; i < JOURNAL_CAUSES; i++)
+        to->points.lost[i] += t->points.lost[i];
     if (t->points.why.text[0])
         to->points.why = t->points.why;
     to->commands.received += t->commands.received;
@@ -193,32 +142,7 @@ gateway_totals_add(struct gateway_totals *to, const struct gateway_totals *t)
     to->commands.rejected += t->commands.rejected;
     to->commands.duplicates += t->commands.duplicates;
     to->commands.running += t->commands.running;
-    add_spool(&to->spool, &t->spool);
-    add_link(&to->link, &t->link);
-}
-
-static json_t *
-spool_json(const struct gateway *g, const struct gateway_totals *t)
-{
-    const struct spool_stats *s = &t->spool;
-    json_t *json =
-        json_pack("{s:s, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I}", "path", g->conf.buffer.disk_path, "records",
-                  (json_int_t)s->records, "points", (json_int_t)s->points, "bytes", (json_int_t)s->bytes, "oldest_s",
-                  age_s(g, s->oldest_us), "appended", (json_int_t)s->appended, "freed", (json_int_t)s->freed,
-                  "dropped_points", (json_int_t)s->dropped_points, "next_seq", (json_int_t)s->next_seq);
-
-    json_object_set_new(json, "error", text_or_null(t->points.why.text));
-    return json;
-}
-
-static json_t *
-link_json(const struct gateway *g, const struct link_stats *s)
-{
-    return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:b, s:I}", "ack",
-                     g->conf.buffer.ack == GATEWAY_ACK_BROKER ? "broker" : "historian", "in_flight", (int)s->in_flight,
-                     "backlog", (json_int_t)s->backlog, "sent", (json_int_t)s->sent, "resent", (json_int_t)s->resent,
-                     "acked", (json_int_t)s->acked, "rtt_ms", s->rtt_ms, "is_stalled", s->is_stalled, "last_ack",
-                     (json_int_t)(s->last_ack_us / 1000));
+    admin_lanes_add(to, t);
 }
 
 static json_t *
@@ -254,10 +178,7 @@ gateway_status_json(void *arg)
     json_object_set_new(json, "broker",
                         json_pack("{s:s, s:b, s:o}", "url", g->conf.mqtt.broker_url, "is_online",
                                   gateway_is_broker_online(g), "error", text_or_null(g->mqtt_why.text)));
-    if (g->spool) {
-        json_object_set_new(json, "spool", spool_json(g, &t));
-        json_object_set_new(json, "link", link_json(g, &t.link));
-    }
+    admin_lanes_json(g, &t, json);
     json_object_set_new(json, "last_error", text_or_null(t.points.why.text[0] ? t.points.why.text : g->mqtt_why.text));
     return json;
 }

@@ -27,8 +27,7 @@ gateway_is_broker_online(const struct gateway *g)
 static void
 speak(struct gateway *g)
 {
-    if (g->link)
-        link_ready(g->link);
+    lanes_each_link(g, link_ready);
     points_ready(g->points);
     commands_ready(g->commands);
     status_out_ready(g->status);
@@ -57,8 +56,7 @@ on_online(struct gateway *g)
 {
     log_info(&g->log, "connected to the broker", KV_STR("broker", g->conf.mqtt.broker_url));
     g->mqtt_why = (struct nx_note){0};
-    if (g->link)
-        link_online(g->link);
+    lanes_each_link(g, link_online);
     status_out_online(g->status);
     if (g->sync)
         config_sync_online(g->sync);
@@ -68,8 +66,7 @@ on_online(struct gateway *g)
 static void
 on_offline(struct gateway *g, const struct nx_note *why)
 {
-    if (g->link)
-        link_offline(g->link);
+    lanes_each_link(g, link_offline);
     status_out_offline(g->status);
     if (g->sync)
         config_sync_offline(g->sync);
@@ -100,7 +97,7 @@ on_ack(struct gateway *g, struct slice payload)
     if (batch_ack_decode(payload, &ack, &why) != NX_OK)
         log_warn(&g->log, "an acknowledgement of the historian is not understood", KV_NOTE(&why));
     else
-        link_ack(g->link, &ack);
+        lanes_ack(g, &ack);
 }
 
 static void
@@ -108,7 +105,7 @@ on_message(void *arg, const struct mqtt_message *msg)
 {
     struct gateway *g = arg;
 
-    if (g->link && slice_eq_str(msg->topic, g->ack_topic))
+    if (g->conf.publish.batches && slice_eq_str(msg->topic, g->ack_topic))
         on_ack(g, msg->payload);
     else if (!g->sync || !config_sync_message(g->sync, msg))
         (void)commands_message(g->commands, msg);
@@ -161,7 +158,7 @@ gateway_open_broker(struct gateway *g, struct nx_note *why)
                              .will = status_out_will(g->status)};
     g->mqtt = mqtt_new(g->loop, &conf, &ops, g);
     (void)snprintf(g->ack_topic, sizeof g->ack_topic, "nexus/v1/ack/%s", g->conf.id);
-    if (g->link)
+    if (g->conf.publish.batches)
         mqtt_subscribe(g->mqtt, g->ack_topic, 1);
     subscribe(g, 0, "/cmd/+/+/set", 2);
     subscribe(g, 1, "/cmd/+/write", 2);

@@ -28,6 +28,7 @@ on_made(void *arg, struct nx_dev *dev)
 {
     struct gateway *g = arg;
 
+    lanes_see(g, dev->conf);
     points_adopt(g->points, dev);
 }
 
@@ -147,43 +148,6 @@ find_device(void *arg, const char *device_id, struct nx_dev **dev)
     return e && !e->place; /* each shard hears every command itself */
 }
 
-static const char *
-drop_text(enum nx_err cause)
-{
-    switch (cause) {
-    case NX_E_EXPIRED:
-        return "points have waited longer than buffer.message_ttl and are dropped: bring the historian back";
-    case NX_E_CORRUPT:
-        return "the spool is damaged and points in it are lost: check the disk";
-    case NX_E_CANCELED:
-        return "the power was cut: what was polled in the last buffer.commit_window may be lost; with buffer.strict "
-               "nothing is";
-    default:
-        return "the spool has reached its bound and drops its oldest points; raise buffer.disk_limit or bring the "
-               "historian back";
-    }
-}
-
-static void
-on_spool_drop(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
-{
-    struct gateway *g = arg;
-
-    log_warn(&g->log, drop_text(cause), KV_UINT("points", points), KV_ERR(cause));
-    if (g->points)
-        points_dropped(g->points, from, to, points, cause);
-    else if (g->early_count < EARLY_DROPS)
-        g->early[g->early_count++] = (struct early_drop){from, to, points, cause};
-}
-
-static void
-on_spool_error(void *arg, const struct nx_note *why)
-{
-    struct gateway *g = arg;
-
-    log_error(&g->log, "the disk of the spool fails; a power cut may now cost points", KV_NOTE(why));
-}
-
 /* --- stopping: commands, polls, what is to be published, devices, HTTP --- */
 
 static void
@@ -200,7 +164,7 @@ end_stop(void *arg)
 static bool
 is_flushed(const struct gateway *g)
 {
-    return !gateway_is_broker_online(g) || (mqtt_in_flight(g->mqtt) == 0 && points_stats_of(g->points)->unsent == 0);
+    return !gateway_is_broker_online(g) || (mqtt_in_flight(g->mqtt) == 0 && points_stats_of(g->points).unsent == 0);
 }
 
 static void
@@ -380,36 +344,6 @@ make_engine(struct gateway *g)
     g->is_engine_up = true;
 }
 
-static enum nx_err
-open_spool(struct gateway *g, struct nx_note *why)
-{
-    static const struct spool_ops ops = {.on_drop = on_spool_drop, .on_error = on_spool_error};
-    struct spool_conf conf = {.dir = g->spool_dir,
-                              .cap_bytes = g->conf.buffer.disk_limit / shards_count(&g->conf),
-                              .segment_bytes = g->conf.buffer.segment_bytes,
-                              .max_age_s = (uint32_t)(g->conf.buffer.message_ttl_ms / 1000),
-                              .commit_window_ms = (uint32_t)g->conf.buffer.commit_window_ms,
-                              .is_strict = g->conf.buffer.is_strict,
-                              .disk_reserve_bytes = g->conf.buffer.disk_reserve};
-    enum nx_err err;
-
-    if (!g->conf.publish.batches)
-        return NX_OK;
-    err = spool_open(&g->spool, g->loop, &conf, &ops, g, why);
-    if (err != NX_OK)
-        return err;
-    (void)snprintf(g->batch_topic, sizeof g->batch_topic, "nexus/v1/batch/%s/%u", g->conf.id, g->part);
-    g->link = link_new(g->loop,
-                       &(struct link_conf){.topic = g->batch_topic,
-                                           .lane = (uint8_t)g->part,
-                                           .is_broker_ack = g->conf.buffer.ack == GATEWAY_ACK_BROKER,
-                                           .window = (unsigned)g->conf.buffer.window,
-                                           .backlog_share = (unsigned)g->conf.buffer.backlog_share,
-                                           .rto_ms = (uint32_t)g->conf.buffer.retry_interval_ms},
-                       g->spool, &g->outlet);
-    return NX_OK;
-}
-
 static void
 make_points(struct gateway *g)
 {
@@ -423,9 +357,8 @@ make_points(struct gateway *g)
                                .retain = g->conf.mqtt.retain,
                                .format = (enum tagmsg_format)g->conf.publish.format};
 
-    g->points = points_new(g->loop, &conf, g->spool, g->link, &g->outlet, g->metrics);
-    for (unsigned i = 0; i < g->early_count; i++)
-        points_dropped(g->points, g->early[i].from, g->early[i].to, g->early[i].points, g->early[i].cause);
+    g->points = points_new(g->loop, &conf, g->lanes[LANE_BULK].spool, g->lanes[LANE_BULK].link, &g->outlet, g->metrics);
+    lanes_join(g);
 }
 
 static void
@@ -503,7 +436,7 @@ build_part(struct gateway *g, struct nx_note *why)
         g->part > 0 ? mem_printf("%s.%u", g->conf.buffer.disk_path, g->part) : mem_strdup(g->conf.buffer.disk_path);
     gateway_outlet_init(g);
     make_engine(g);
-    err = open_spool(g, why);
+    err = lanes_open(g, why);
     if (err != NX_OK)
         return err;
     make_points(g);
@@ -614,14 +547,12 @@ gateway_free(struct gateway **gp)
         points_flush(g->points);
     if (g->engine.dev_count > 0) {
         /* Ended in a hurry: the operating system closes the links, and what the devices still point to must stay. */
-        if (g->spool)
-            spool_close(&g->spool);
+        lanes_close_spools(g);
         return;
     }
     points_free(&g->points);
-    link_free(&g->link);
-    if (g->spool)
-        spool_close(&g->spool);
+    lanes_free_links(g);
+    lanes_close_spools(g);
     if (g->is_engine_up) {
         registry_fini(&g->registry);
         engine_fini(&g->engine);

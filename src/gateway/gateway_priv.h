@@ -20,12 +20,26 @@
 
 enum stop_stage { STOP_NOT, STOP_COMMANDS, STOP_POLLS, STOP_FLUSH, STOP_GOODBYE, STOP_MQTT, STOP_DEVICES, STOP_DONE };
 
-/* What the spool reports while it is opened: there is nobody yet to write it down. Holes and one jump; further ones are
- * only in the log. */
+/* What the spool reports while nobody is there yet to write it down. Holes and one jump; further ones are only in the
+ * log. */
 #define EARLY_DROPS 8u
 struct early_drop {
     uint64_t from, to, points;
     enum nx_err cause;
+};
+
+/* One way to the historian: spool, link, and their lane (part, or URGENT_LANES + part). spool NULL: not open. */
+#define URGENT_LANES 128u
+struct gateway_lane {
+    struct gateway *g;
+    enum points_lane which;
+    struct spool *spool;
+    struct link *link;
+    char *dir, topic[256];
+    struct early_drop early[EARLY_DROPS];
+    unsigned early_count;
+    bool is_counting; /* points take what the spool reports */
+    bool has_failed;  /* to open; it is not tried again */
 };
 
 /* What status and gauges count, of one thread or of all. */
@@ -33,8 +47,9 @@ struct gateway_totals {
     unsigned devices_online;
     struct points_stats points; /* why: of one that fails */
     struct commands_stats commands;
-    struct spool_stats spool;
-    struct link_stats link; /* rtt: the longest */
+    struct spool_stats spool[LANE_COUNT];
+    struct link_stats link[LANE_COUNT]; /* rtt: the longest */
+    bool has_urgent;
 };
 
 struct shards;
@@ -48,10 +63,7 @@ struct gateway {
     struct engine engine;
     struct registry registry;
     struct assign assign;
-    struct spool *spool;
-    struct early_drop early[EARLY_DROPS];
-    unsigned early_count;
-    struct link *link;
+    struct gateway_lane lanes[LANE_COUNT]; /* lanes.c */
     struct points *points;
     struct commands *commands;
     struct config_sync *sync;
@@ -60,7 +72,7 @@ struct gateway {
     struct outlet outlet;
     struct stream_tls tls;
     struct nx_note mqtt_why;
-    char mqtt_host[256], ack_topic[256], batch_topic[256], filter[4][256];
+    char mqtt_host[256], ack_topic[256], filter[4][256];
     uint64_t recorded_ms; /* when a capture was saved last */
     char *cache_path, *client_id, *spool_dir, *recordings_dir;
     struct learned *learned;
@@ -85,6 +97,19 @@ NX_MUST_CHECK enum nx_err gateway_open_part(struct gateway **out, struct loop *l
                                             unsigned part, struct nx_note *why);
 struct gateway_totals gateway_totals_of(const struct gateway *g);
 void gateway_totals_add(struct gateway_totals *to, const struct gateway_totals *t);
+
+/* lanes.c */
+NX_MUST_CHECK enum nx_err lanes_open(struct gateway *g, struct nx_note *why);
+/* Points are there: they take the lanes, and what was reported before. */
+void lanes_join(struct gateway *g);
+/* The device has tags: an urgent one opens the urgent lane. */
+void lanes_see(struct gateway *g, const struct device *d);
+/* The urgent spool may grow until the bulk one has an eighth left. */
+void lanes_share_disk(struct gateway *g);
+void lanes_each_link(struct gateway *g, void (*each)(struct link *l));
+void lanes_ack(struct gateway *g, const struct batch_ack *ack);
+void lanes_free_links(struct gateway *g);
+void lanes_close_spools(struct gateway *g);
 
 /* broker.c */
 NX_MUST_CHECK enum nx_err gateway_open_broker(struct gateway *g, struct nx_note *why);

@@ -5,11 +5,15 @@
 
 #include <stdlib.h>
 
-#define RTO_MIN_MS 250u
-#define RTO_MAX_MS 5000u /* also how long the historian may be back before it is noticed */
-#define LAG_MAX    4u    /* windows that live records may be behind */
-#define TICK_MS    50u
-#define STALL_MS   5000u /* without an acknowledgement while something is on the way */
+#define RTO_LEAST_MS  1000u
+#define RTO_MIN_MS    250u
+#define RTO_MAX_MS    5000u /* also how long the historian may be back before it is noticed */
+#define LAG_MAX       4u    /* windows that live records may be behind */
+#define TICK_MS       50u
+#define BACKLOG_START 4u
+#define DELAY_MS      300u  /* that the backlog may add to the shortest round trip */
+#define PACE_MS       1000u /* between two looks at how the backlog shrinks; four of them weigh as much as all before */
+#define STALL_MS      5000u /* without an acknowledgement while something is on the way */
 
 struct flight {
     struct link *link;
@@ -34,6 +38,12 @@ struct link {
     uint64_t first_unacked_ms; /* since when somebody owes us an acknowledgement; 0: nobody */
     bool is_online;
     double srtt_ms, rttvar_ms;
+    double min_rtt_ms;     /* of this connection; 0: not measured */
+    double backlog_window; /* backlog batches that may be on the way */
+    bool is_starting;
+    uint64_t shrunk_ms;               /* when that became less */
+    uint64_t paced_ms, paced_records; /* the last look, and what waited then */
+    double pace;                      /* records a second */
     struct link_stats stats;
     struct loop_timer timer;
     struct log_ctx log;
@@ -50,14 +60,65 @@ find_flight(struct link *l, uint64_t seq)
     return NULL;
 }
 
+/* Not before retry_interval, or a second (RFC 6298, 2.4): what is sent again too early makes a slow historian slower.
+ */
 static uint32_t
 rto_now(const struct link *l)
 {
     double rto = l->srtt_ms > 0 ? l->srtt_ms + 4 * l->rttvar_ms : l->conf.rto_ms;
+    double least = l->conf.rto_ms < RTO_LEAST_MS ? l->conf.rto_ms : RTO_LEAST_MS;
 
-    if (rto < RTO_MIN_MS)
-        return RTO_MIN_MS;
+    least = least < RTO_MIN_MS ? RTO_MIN_MS : least;
+    if (rto < least)
+        return (uint32_t)least;
     return rto > RTO_MAX_MS ? RTO_MAX_MS : (uint32_t)rto;
+}
+
+static unsigned
+backlog_cap(const struct link *l)
+{
+    unsigned cap = l->conf.window * l->conf.backlog_share / 100;
+
+    return cap > 0 ? cap : 1;
+}
+
+static void
+shrink(struct link *l, double least)
+{
+    l->backlog_window = l->backlog_window * 3 / 4 > least ? l->backlog_window * 3 / 4 : least;
+    l->shrunk_ms = loop_now_ms(l->loop);
+    l->is_starting = false;
+}
+
+/* One more with each batch at first, later with each round trip. */
+static void
+grow(struct link *l)
+{
+    l->backlog_window += l->is_starting ? 1 : 1 / l->backlog_window;
+    if (l->backlog_window > backlog_cap(l))
+        l->backlog_window = backlog_cap(l);
+}
+
+/* As LEDBAT (RFC 6817): less, once in a round trip, when round trips become too long. */
+static void
+adapt(struct link *l, const struct flight *f, double rtt)
+{
+    if (l->min_rtt_ms == 0 || rtt < l->min_rtt_ms)
+        l->min_rtt_ms = rtt > 1 ? rtt : 1;
+    if (!f->is_backlog)
+        return;
+    if (rtt <= l->min_rtt_ms + DELAY_MS && l->backlog_in_flight + 1 >= (unsigned)l->backlog_window)
+        grow(l);
+    else if (rtt > l->min_rtt_ms + DELAY_MS && f->sent_ms >= l->shrunk_ms)
+        shrink(l, 1);
+}
+
+static void
+begin_backlog(struct link *l)
+{
+    l->min_rtt_ms = 0;
+    l->backlog_window = backlog_cap(l) < BACKLOG_START ? backlog_cap(l) : BACKLOG_START;
+    l->is_starting = true;
 }
 
 /* RFC 6298, 2; a batch that was sent twice tells nothing about the round trip (Karn). */
@@ -68,6 +129,7 @@ measure(struct link *l, const struct flight *f)
 
     if (f->attempts > 1)
         return;
+    adapt(l, f, rtt);
     if (l->srtt_ms == 0) {
         l->srtt_ms = rtt > 1 ? rtt : 1;
         l->rttvar_ms = l->srtt_ms / 2;
@@ -106,6 +168,7 @@ on_broker_done(void *arg, enum nx_err err)
     }
     if (!l->conf.is_broker_ack)
         return;
+    measure(l, f);
     spool_free_range(l->sp, f->seq, f->seq);
     l->stats.acked++;
     l->stats.last_ack_us = loop_wall_us(l->loop);
@@ -159,14 +222,6 @@ take_off(struct link *l, uint64_t seq, struct slice body, bool is_backlog)
     return NX_OK;
 }
 
-static unsigned
-backlog_cap(const struct link *l)
-{
-    unsigned cap = l->conf.window * l->conf.backlog_share / 100;
-
-    return cap > 0 ? cap : 1;
-}
-
 /* Sends the next record of [*next, end) that is neither freed nor on the way. False: there is none, or the broker
  * takes no more. */
 static bool
@@ -216,6 +271,8 @@ resend(struct link *l, struct flight *f)
     }
     if (err != NX_OK)
         return false;
+    if (f->is_backlog && f->sent_ms >= l->shrunk_ms && l->backlog_window > BACKLOG_START)
+        shrink(l, BACKLOG_START); /* lost, or late: nobody knows */
     f->must_resend = f->is_refused = false;
     f->attempts++;
     f->sent_ms = loop_now_ms(l->loop);
@@ -251,12 +308,26 @@ pump(struct link *l)
         put_behind(l);
     while (l->in_flight < l->conf.window && send_next(l, &l->live_next, spool_next_seq(l->sp), false))
         ;
-    while (l->in_flight < l->conf.window && l->backlog_in_flight < backlog_cap(l) &&
+    while (l->in_flight < l->conf.window && l->backlog_in_flight < (unsigned)l->backlog_window &&
            send_next(l, &l->backlog_next, l->live_start, true))
         ;
 }
 
 /* --- time --- */
+
+static void
+look_at_pace(struct link *l, uint64_t now)
+{
+    uint64_t passed = now - l->paced_ms;
+
+    if (passed < PACE_MS)
+        return;
+    uint64_t waiting = spool_waiting(l->sp);
+    double rate = ((double)l->paced_records - (double)waiting) * 1000 / (double)passed;
+    l->pace += (rate - l->pace) / 4;
+    l->paced_ms = now;
+    l->paced_records = waiting;
+}
 
 static void
 on_tick(struct loop_timer *t, void *arg)
@@ -266,6 +337,7 @@ on_tick(struct loop_timer *t, void *arg)
     bool is_due = false;
 
     (void)t;
+    look_at_pace(l, now);
     if (!l->is_online)
         return;
     for (unsigned i = 0; i < l->conf.window; i++) {
@@ -305,7 +377,10 @@ link_new(struct loop *loop, const struct link_conf *conf, struct spool *sp, cons
         l->flights[i].link = l;
     l->log = (struct log_ctx){.module = "link", .kind = "topic", .id = l->topic};
     l->backlog_next = spool_stats_of(sp).first_seq;
+    l->paced_ms = loop_now_ms(loop);
+    l->paced_records = spool_waiting(sp);
     l->live_start = l->live_next = spool_next_seq(sp);
+    begin_backlog(l);
     loop_timer_start(loop, &l->timer, TICK_MS, TICK_MS, on_tick, l);
     return l;
 }
@@ -343,6 +418,7 @@ link_online(struct link *l)
 
     l->is_online = true;
     l->first_unacked_ms = l->in_flight > 0 ? now : 0;
+    begin_backlog(l);
     put_behind(l);
     if (l->has_oversized)
         l->backlog_next = 0;
@@ -403,6 +479,14 @@ link_ack(struct link *l, const struct batch_ack *ack)
     pump(l);
 }
 
+double
+link_drain_s(uint64_t waiting, double per_s)
+{
+    if (waiting == 0)
+        return 0;
+    return per_s > 0.01 ? (double)waiting / per_s : -1;
+}
+
 struct link_stats
 link_stats_of(const struct link *l)
 {
@@ -410,6 +494,8 @@ link_stats_of(const struct link *l)
 
     s.in_flight = l->in_flight;
     s.rtt_ms = l->srtt_ms;
+    s.drain_per_s = l->pace;
+    s.drain_s = link_drain_s(spool_waiting(l->sp), l->pace);
     s.backlog = l->live_start > l->backlog_next ? l->live_start - l->backlog_next : 0;
     return s;
 }

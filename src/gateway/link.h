@@ -3,9 +3,10 @@
  * A small transport protocol over any broker: at most `window` batches unacknowledged, a timer per batch that starts at
  * the measured round trip and doubles, acknowledgements by ranges in any order. New records go first; the backlog (what
  * was waiting at the start, or fell behind while nobody acknowledged) follows in at most `backlog_share` percent of the
- * window. A record sent twice is recognised by its number. With is_broker_ack the broker's acknowledgement frees it. A
- * record larger than the broker takes is passed over until the next connection.
- * One loop thread. Sequence numbers are those of the spool. */
+ * window, and in less when it makes round trips 300 ms longer than the shortest one: however slow the historian
+ * is, live records do not queue up behind old ones. A record sent twice is recognised by its number. With is_broker_ack
+ * the broker's acknowledgement frees it. A record larger than the broker takes is passed over until the next
+ * connection. One loop thread. Sequence numbers are those of the spool. */
 #ifndef GATEWAY_LINK_H
 #define GATEWAY_LINK_H
 
@@ -33,6 +34,8 @@ struct link_stats {
     double rtt_ms;       /* smoothed: publish to commit */
     int64_t last_ack_us; /* 0: never */
     bool is_stalled;     /* batches are on the way but nobody acknowledges */
+    double drain_per_s;  /* how fast the waiting records become fewer, over some seconds; negative: more */
+    double drain_s;      /* until none waits at this rate; 0: none does, -1: they do not become fewer */
 };
 
 struct link *link_new(struct loop *loop, const struct link_conf *conf, struct spool *sp, const struct outlet *out);
@@ -49,5 +52,7 @@ void link_ready(struct link *l);
 void link_ack(struct link *l, const struct batch_ack *ack);
 
 struct link_stats link_stats_of(const struct link *l);
+/* drain_s of so many waiting records. */
+double link_drain_s(uint64_t waiting, double per_s);
 
 #endif

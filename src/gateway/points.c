@@ -4,40 +4,31 @@
 #include "gateway/aggregate.h"
 #include "gateway/calc.h"
 #include "gateway/normalize.h"
-#include "model/batch.h"
 
 #include <stdlib.h>
 
 #define FLUSH_BURST 64
-#define GAPS_MAX    16u
-#define RECORD_MAX  (BATCH_MAX_BYTES)
 /* A tag message that left so much later than its value came says when. */
 #define LATE_US 1000000
 
 struct points {
     struct loop *loop;
     struct points_conf conf;
-    struct spool *sp;
-    struct link *link;
+    struct spool *bulk_spool;
+    struct journal *lanes[LANE_COUNT]; /* without the urgent one its points go with the others */
     struct outlet out;
-    struct batch_writer *bw;
-    struct wbuf record, message;
-    struct slot **fresh; /* [conf.batch_size]: slots of the batch, in order */
-    uint32_t fresh_count;
+    struct wbuf message;
     struct slot *dirty_head, *dirty_tail; /* unsent tag messages */
     bool is_deferred, is_dead;            /* dead: freed by the flush that is still to come */
     uint64_t credited_ms;
-    double credit;     /* batches that may leave at once */
-    int64_t oldest_us; /* of the spool before the last append: where a gap begins */
+    double credit; /* batches that may leave at once */
     struct loop_timer timer;
-    struct batch_gap gaps[GAPS_MAX + 1]; /* not yet in the spool; one place for the gap being written */
-    unsigned gap_count;
     struct calc *calc;
     struct aggregates *aggregates;
     bool is_calculating;
     struct points_stats stats;
     struct log_ctx log;
-    struct metric *published, *conflated, *dropped, *journaled;
+    struct metric *published, *conflated, *dropped, *journaled, *lost[JOURNAL_CAUSES];
 };
 
 /* --- tag messages --- */
@@ -127,138 +118,38 @@ publish_dirty(struct points *ps)
 /* --- the spool --- */
 
 static void
-spool_fails(struct points *ps, const struct nx_note *why)
+on_written(void *arg, struct slot *slot, bool has_seq, uint64_t seq)
 {
-    if (!ps->stats.why.text[0])
-        log_error(&ps->log, "points are not stored; polling goes on", KV_NOTE(why));
-    ps->stats.why = *why;
+    struct points *ps = arg;
+
+    slot->has_seq = has_seq;
+    slot->seq = seq;
+    if (ps->conf.want_tags)
+        make_dirty(ps, slot);
 }
 
-static bool
-append(struct points *ps, uint32_t count)
-{
-    struct nx_note why = {0};
-    uint64_t seq = spool_next_seq(ps->sp);
-
-    ps->oldest_us = spool_stats_of(ps->sp).oldest_us;
-    if (spool_append(ps->sp, wbuf_slice_of(&ps->record), count, &why) != NX_OK) {
-        spool_fails(ps, &why);
-        return false;
-    }
-    if (ps->stats.why.text[0]) {
-        log_info(&ps->log, "the spool takes points again");
-        ps->stats.why = (struct nx_note){0};
-    }
-    link_appended(ps->link, seq, wbuf_slice_of(&ps->record));
-    return true;
-}
-
-static struct batch_header
-next_header(struct points *ps)
-{
-    return (struct batch_header){.gateway = slice_str(ps->conf.gateway),
-                                 .epoch = spool_epoch(ps->sp),
-                                 .lane = ps->conf.lane,
-                                 .seq = spool_next_seq(ps->sp)};
-}
-
+/* What the lanes have counted since the last time. */
 static void
-add_gap(struct points *ps, const struct batch_gap *gap)
+count(struct points *ps)
 {
-    struct batch_gap *last = ps->gap_count > 0 ? &ps->gaps[ps->gap_count - 1] : NULL;
+    struct points_stats s = points_stats_of(ps);
 
-    ps->stats.dropped += gap->points;
-    metric_add(ps->dropped, (double)gap->points);
-    if (last && (last->cause == gap->cause || ps->gap_count >= GAPS_MAX)) {
-        last->points += gap->points;
-        last->to_us = gap->to_us;
-        if (gap->to_seq > last->to_seq)
-            last->to_seq = gap->to_seq;
-        return;
-    }
-    ps->gaps[ps->gap_count++] = *gap;
+    metric_add(ps->journaled, (double)(s.journaled - ps->stats.journaled));
+    metric_add(ps->dropped, (double)(s.dropped - ps->stats.dropped));
+    for (unsigned i = 0; i < JOURNAL_CAUSES; i++)
+        metric_add(ps->lost[i], (double)(s.lost[i] - ps->stats.lost[i]));
+    ps->stats = s;
 }
 
-static struct batch_gap
-take_gap(struct points *ps)
-{
-    struct batch_gap gap = ps->gaps[0];
-
-    memmove(ps->gaps, ps->gaps + 1, --ps->gap_count * sizeof *ps->gaps);
-    return gap;
-}
-
-static void
-put_gap_back(struct points *ps, const struct batch_gap *gap)
-{
-    memmove(ps->gaps + 1, ps->gaps, ps->gap_count++ * sizeof *ps->gaps);
-    ps->gaps[0] = *gap;
-}
-
-/* A gap record may itself push the oldest segment out: that gap waits for the next flush. The one at hand leaves the
- * list first, or what is dropped meanwhile would be added to a record that is written already. */
-static void
-append_gaps(struct points *ps)
-{
-    for (unsigned n = ps->gap_count; n > 0; n--) {
-        struct batch_header hdr = next_header(ps);
-        struct batch_gap gap = take_gap(ps);
-
-        wbuf_reset(&ps->record);
-        if (batch_encode_gap(&hdr, &gap, &ps->record) == NX_OK && !append(ps, 0)) {
-            put_gap_back(ps, &gap);
-            return;
-        }
-    }
-}
-
-static bool
-append_batch(struct points *ps)
-{
-    struct batch_header hdr = next_header(ps);
-    uint32_t count = batch_writer_count(ps->bw);
-
-    wbuf_reset(&ps->record);
-    if (batch_writer_finish(ps->bw, &hdr, ps->conf.compress, &ps->record) == NX_OK && append(ps, count)) {
-        ps->stats.journaled += count;
-        metric_add(ps->journaled, count);
-        return true;
-    }
-    int64_t now = loop_wall_us(ps->loop);
-    enum nx_err cause = ps->stats.why.err != NX_OK ? ps->stats.why.err : NX_E_DISK_FULL;
-    add_gap(ps, &(struct batch_gap){.points = count, .from_us = now, .to_us = now, .cause = cause});
-    return false;
-}
-
-static void
-settle_fresh(struct points *ps, bool has_seq, uint64_t seq)
-{
-    for (uint32_t i = 0; i < ps->fresh_count; i++) {
-        struct slot *slot = ps->fresh[i];
-        slot->has_seq = has_seq;
-        slot->seq = seq;
-        if (ps->conf.want_tags)
-            make_dirty(ps, slot);
-    }
-    ps->fresh_count = 0;
-}
-
+/* The urgent ones first, up to the broker. */
 static void
 write_out(struct points *ps)
 {
-    bool has_seq = false;
-    uint64_t seq = 0;
-
     loop_timer_stop(&ps->timer);
-    if (ps->sp && ps->gap_count > 0 && !ps->stats.why.text[0])
-        append_gaps(ps);
-    if (ps->fresh_count > 0) {
-        if (ps->sp) {
-            seq = spool_next_seq(ps->sp);
-            has_seq = append_batch(ps);
-        }
-        settle_fresh(ps, has_seq, seq);
-    }
+    for (unsigned i = LANE_COUNT; i > 0; i--)
+        if (ps->lanes[i - 1])
+            journal_write(ps->lanes[i - 1], on_written, ps);
+    count(ps);
     publish_dirty(ps);
 }
 
@@ -356,16 +247,23 @@ point_time(const struct slot *slot, int64_t source_us, int64_t now_us)
     return now_us <= slot->time_us && now_us > slot->time_us - 1000 ? slot->time_us + 1 : now_us;
 }
 
+static struct journal *
+journal_for(const struct points *ps, const struct slot *slot)
+{
+    bool is_urgent = slot->tag->priority != PRIORITY_TELEMETRY && ps->lanes[LANE_URGENT];
+
+    return ps->lanes[is_urgent ? LANE_URGENT : LANE_BULK];
+}
+
 static void
 add_point(struct points *ps, struct slot *slot, int64_t now_us)
 {
-    struct point p = {.quality = slot->quality, .value = slot->value, .time_us = slot->time_us, .gateway_us = now_us};
+    struct journal *j = journal_for(ps, slot);
 
-    if (ps->bw && !batch_writer_add(ps->bw, slot->key, &slot->series, &p)) {
-        write_out(ps);
-        (void)batch_writer_add(ps->bw, slot->key, &slot->series, &p);
-    }
-    ps->fresh[ps->fresh_count++] = slot;
+    if (journal_add(j, slot, now_us))
+        return;
+    write_out(ps);
+    (void)journal_add(j, slot, now_us);
 }
 
 /* The value has passed the filter: it is the tag's newest from now on. */
@@ -373,8 +271,8 @@ static void
 accept(struct points *ps, struct slot *slot, const struct sample *s, int64_t time_us, int64_t now_us)
 {
     ps->stats.passed++;
-    if (ps->fresh_count == ps->conf.batch_size)
-        write_out(ps);
+    if (journal_is_full(journal_for(ps, slot)))
+        write_out(ps); /* with the value before */
     slot->quality = s->quality;
     slot->time_us = time_us;
     slot->source_us = s->source_us;
@@ -490,22 +388,48 @@ points_forget(struct points *ps, struct nx_dev *dev)
 }
 
 void
-points_dropped(struct points *ps, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
+points_dropped(struct points *ps, enum points_lane lane, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
 {
-    int64_t now_us = loop_wall_us(ps->loop);
-
-    add_gap(ps, &(struct batch_gap){.from_seq = from,
-                                    .to_seq = to,
-                                    .points = points,
-                                    .from_us = ps->oldest_us > 0 ? ps->oldest_us : now_us,
-                                    .to_us = now_us,
-                                    .cause = cause});
+    if (ps->lanes[lane])
+        journal_dropped(ps->lanes[lane], from, to, points, cause);
 }
 
-const struct points_stats *
+struct points_stats
 points_stats_of(const struct points *ps)
 {
-    return &ps->stats;
+    struct points_stats s = ps->stats;
+
+    s.journaled = s.dropped = 0;
+    memset(s.lost, 0, sizeof s.lost);
+    s.why = (struct nx_note){0};
+    for (unsigned i = 0; i < LANE_COUNT && ps->lanes[i]; i++) {
+        const struct journal_stats *js = journal_stats_of(ps->lanes[i]);
+        s.journaled += js->journaled;
+        s.dropped += js->dropped;
+        for (unsigned n = 0; n < JOURNAL_CAUSES; n++)
+            s.lost[n] += js->lost[n];
+        if (js->why.text[0])
+            s.why = js->why;
+    }
+    return s;
+}
+
+static struct journal *
+open_lane(struct points *ps, uint8_t lane, struct spool *sp, struct link *link, struct spool *yields)
+{
+    return journal_new(ps->loop,
+                       &(struct journal_conf){.gateway = ps->conf.gateway,
+                                              .lane = lane,
+                                              .batch_size = ps->conf.batch_size,
+                                              .compress = ps->conf.compress,
+                                              .yields = yields},
+                       sp, link);
+}
+
+void
+points_open_urgent(struct points *ps, uint8_t lane, struct spool *sp, struct link *link)
+{
+    ps->lanes[LANE_URGENT] = open_lane(ps, lane, sp, link, ps->bulk_spool);
 }
 
 struct points *
@@ -525,27 +449,31 @@ points_new(struct loop *loop, const struct points_conf *conf, struct spool *sp, 
     static const struct metric_desc journaled = {.name = "nexus_gateway_points_journaled_total",
                                                  .kind = METRIC_COUNTER,
                                                  .help = "Points put into the spool."};
+    static const struct metric_desc lost = {.name = "nexus_gateway_points_lost_total",
+                                            .kind = METRIC_COUNTER,
+                                            .help = "Points dropped, by cause.",
+                                            .labels = {"cause"}};
     struct points *ps = mem_alloc(sizeof *ps);
 
     ps->loop = loop;
     ps->conf = *conf;
-    ps->sp = sp;
-    ps->link = link;
+    ps->bulk_spool = sp;
+    ps->lanes[LANE_BULK] = open_lane(ps, conf->lane, sp, link, NULL);
     ps->out = *out;
     ps->log = (struct log_ctx){.module = "points"};
     ps->calc = calc_new(&(struct calc_ops){.on_result = on_result, .on_mark = on_mark}, ps);
     ps->aggregates = aggregates_new(loop, &(struct aggregates_ops){.on_window = on_window}, ps);
-    if (sp)
-        ps->bw = batch_writer_new();
     ps->credit = FLUSH_BURST;
     ps->credited_ms = loop_now_ms(loop);
-    ps->fresh = mem_calloc(conf->batch_size, sizeof(struct slot *));
-    ps->record = wbuf_init(RECORD_MAX);
     ps->message = wbuf_init(64u << 10);
     ps->published = metrics_get(metrics, &published, NULL);
     ps->conflated = metrics_get(metrics, &conflated, NULL);
     ps->dropped = metrics_get(metrics, &dropped, NULL);
     ps->journaled = metrics_get(metrics, &journaled, NULL);
+    for (unsigned i = 0; i < JOURNAL_CAUSES; i++) {
+        const char *cause = journal_cause_name(i);
+        ps->lost[i] = metrics_get(metrics, &lost, &cause);
+    }
     return ps;
 }
 
@@ -559,11 +487,9 @@ points_free(struct points **psp)
     calc_free(&ps->calc);
     aggregates_free(&ps->aggregates);
     loop_timer_stop(&ps->timer);
-    if (ps->bw)
-        batch_writer_free(&ps->bw);
-    wbuf_free(&ps->record);
+    for (unsigned i = 0; i < LANE_COUNT; i++)
+        journal_free(&ps->lanes[i]);
     wbuf_free(&ps->message);
-    free(ps->fresh);
     ps->is_dead = true;
     if (!ps->is_deferred)
         free(ps);

@@ -11,12 +11,14 @@
 #define GATEWAY_POINTS_H
 
 #include "gateway/engine.h"
-#include "gateway/link.h"
+#include "gateway/journal.h"
 #include "gateway/outlet.h"
 #include "model/tagmsg.h"
-#include "spool/spool.h"
 
 struct points;
+
+/* Tags of priority safety and control have a lane of their own (ADR 15), once it is there. */
+enum points_lane { LANE_BULK, LANE_URGENT, LANE_COUNT };
 
 struct points_conf {
     const char *gateway; /* id; borrowed for the life of points */
@@ -30,14 +32,17 @@ struct points_conf {
 
 struct points_stats {
     uint64_t taken, passed, journaled, published, conflated, refused, dropped;
-    unsigned unsent;    /* tags with an unsent tag message */
-    struct nx_note why; /* why the spool takes nothing; text "" when it does */
+    uint64_t lost[JOURNAL_CAUSES]; /* dropped, by cause: journal_cause_name() */
+    unsigned unsent;               /* tags with an unsent tag message */
+    struct nx_note why;            /* why the spool takes nothing; text "" when it does */
 };
 
 /* sp and link NULL: no batches. Both, and metrics, must live as long. */
 struct points *points_new(struct loop *loop, const struct points_conf *conf, struct spool *sp, struct link *link,
                           const struct outlet *out, struct metrics *metrics);
 void points_free(struct points **ps);
+/* Urgent points take this way from now on; when the disk is full at the cost of the bulk lane. */
+void points_open_urgent(struct points *ps, uint8_t lane, struct spool *sp, struct link *link);
 
 /* The slots of the device exist, no value has come yet: its expressions and windows begin. Ends with
  * points_forget(). */
@@ -51,7 +56,8 @@ void points_ready(struct points *ps);
 /* Nothing refers to the slots of the device any more. */
 void points_forget(struct points *ps, struct nx_dev *dev);
 /* The spool dropped records by its bounds (spool_ops.on_drop): leaves a gap record. */
-void points_dropped(struct points *ps, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause);
-const struct points_stats *points_stats_of(const struct points *ps);
+void points_dropped(struct points *ps, enum points_lane lane, uint64_t from, uint64_t to, uint64_t points,
+                    enum nx_err cause);
+struct points_stats points_stats_of(const struct points *ps);
 
 #endif

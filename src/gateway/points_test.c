@@ -4,6 +4,7 @@
 #include "gateway/points.h"
 
 #include "model/batch.h"
+#include "spool/disk.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -25,13 +26,17 @@ static struct {
     struct nx_dev *dev;
     char dir[64];
     uint64_t cap_bytes;
+    struct outlet link_out;
+    bool is_urgent_open;
+    int16_t next;
 } t;
 
 static void
 on_drop(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
 {
     (void)arg;
-    points_dropped(t.points, from, to, points, cause);
+    if (t.points)
+        points_dropped(t.points, LANE_BULK, from, to, points, cause);
 }
 
 static void
@@ -43,6 +48,7 @@ open_all(uint64_t reserve)
     struct spool_conf sc = {.dir = t.dir, .cap_bytes = t.cap_bytes, .disk_reserve_bytes = reserve};
     if (spool_open(&t.sp, t.loop, &sc, &(struct spool_ops){.on_drop = on_drop}, NULL, &why) != NX_OK)
         fail_msg("%s", why.text);
+    t.link_out = out;
     t.link = link_new(t.loop, &(struct link_conf){.topic = "batch", .window = 8, .backlog_share = 50, .rto_ms = 1000},
                       t.sp, &out);
     t.points = points_new(
@@ -56,6 +62,23 @@ open_all(uint64_t reserve)
                            0);
     points_adopt(t.points, t.dev);
     link_online(t.link);
+}
+
+static void close_urgent(void);
+
+static void
+close_all(void)
+{
+    if (t.dev)
+        points_forget(t.points, t.dev);
+    points_free(&t.points);
+    if (t.is_urgent_open)
+        close_urgent();
+    fake_slots_free(&t.dev);
+    link_free(&t.link);
+    spool_close(&t.sp);
+    loop_fake_turn(t.loop);
+    fake_outlet_fini(&t.broker);
 }
 
 static int
@@ -78,14 +101,7 @@ teardown(void **state)
     char cmd[128];
 
     (void)state;
-    if (t.dev)
-        points_forget(t.points, t.dev);
-    points_free(&t.points);
-    fake_slots_free(&t.dev);
-    link_free(&t.link);
-    spool_close(&t.sp);
-    loop_fake_turn(t.loop);
-    fake_outlet_fini(&t.broker);
+    close_all();
     loop_free(&t.loop);
     metrics_free(&t.metrics);
     (void)snprintf(cmd, sizeof cmd, "rm -rf %s", t.dir);
@@ -146,8 +162,8 @@ unchanged_values_are_silent(void **state)
         loop_fake_advance_ms(t.loop, 100);
     }
     assert_int_equal(fake_outlet_count(&t.broker, "uns/"), 1);
-    assert_int_equal(points_stats_of(t.points)->taken, 10);
-    assert_int_equal(points_stats_of(t.points)->passed, 1);
+    assert_int_equal(points_stats_of(t.points).taken, 10);
+    assert_int_equal(points_stats_of(t.points).passed, 1);
 }
 
 static void
@@ -161,15 +177,15 @@ full_batches_leave_at_once_and_small_ones_wait_a_little(void **state)
         take_int(0, i);
         loop_fake_turn(t.loop);
     }
-    journaled = points_stats_of(t.points)->journaled;
+    journaled = points_stats_of(t.points).journaled;
     assert_int_equal(journaled, 64);
     for (int i = 0; i < 5; i++)
         take_int(1, i);
-    assert_int_equal(points_stats_of(t.points)->journaled, journaled + 4); /* a full batch */
+    assert_int_equal(points_stats_of(t.points).journaled, journaled + 4); /* a full batch */
     loop_fake_turn(t.loop);
-    assert_int_equal(points_stats_of(t.points)->journaled, journaled + 4);
+    assert_int_equal(points_stats_of(t.points).journaled, journaled + 4);
     loop_fake_advance_ms(t.loop, 6);
-    assert_int_equal(points_stats_of(t.points)->journaled, journaled + 5);
+    assert_int_equal(points_stats_of(t.points).journaled, journaled + 5);
 }
 
 static void
@@ -200,8 +216,8 @@ slow_broker_gets_the_newest_value_and_every_batch(void **state)
         take_int(0, i);
         loop_fake_advance_ms(t.loop, 10);
     }
-    assert_int_equal(points_stats_of(t.points)->conflated, 19);
-    assert_int_equal(points_stats_of(t.points)->unsent, 1);
+    assert_int_equal(points_stats_of(t.points).conflated, 19);
+    assert_int_equal(points_stats_of(t.points).unsent, 1);
     t.broker.answer = NX_OK;
     link_online(t.link);
     points_ready(t.points);
@@ -247,9 +263,9 @@ full_disk_counts_drops_and_publishes_without_number(void **state)
     open_all(UINT64_MAX / 2); /* more than any disk has free */
     take_int(0, 7);
     loop_fake_turn(t.loop);
-    assert_int_equal(points_stats_of(t.points)->dropped, 1);
-    assert_int_equal(points_stats_of(t.points)->why.err, NX_E_DISK_FULL);
-    assert_non_null(strstr(points_stats_of(t.points)->why.text, t.dir));
+    assert_int_equal(points_stats_of(t.points).dropped, 1);
+    assert_int_equal(points_stats_of(t.points).why.err, NX_E_DISK_FULL);
+    assert_non_null(strstr(points_stats_of(t.points).why.text, t.dir));
     assert_int_equal(fake_outlet_count(&t.broker, "batch"), 0);
     assert_null(strstr(fake_outlet_last(&t.broker, "uns/d1/a")->payload, "seq"));
 }
@@ -261,8 +277,8 @@ drops_of_the_spool_leave_a_gap_record(void **state)
 
     (void)state;
     open_all(0);
-    points_dropped(t.points, 3, 9, 70, NX_E_FULL);
-    points_dropped(t.points, 10, 12, 30, NX_E_FULL);
+    points_dropped(t.points, LANE_BULK, 3, 9, 70, NX_E_FULL);
+    points_dropped(t.points, LANE_BULK, 10, 12, 30, NX_E_FULL);
     take_int(0, 7);
     loop_fake_turn(t.loop);
     assert_int_equal(fake_outlet_count(&t.broker, "batch"), 2);
@@ -275,51 +291,88 @@ drops_of_the_spool_leave_a_gap_record(void **state)
     arena_free(&a);
 }
 
+/* What the gap records that wait say. */
 static uint64_t
-declared_since(uint64_t *seq)
+declared(uint64_t *first_seq)
 {
     struct arena a = {0};
-    struct spool_record rec;
+    struct spool_record rec = {0};
     uint64_t points = 0;
 
-    for (; spool_read(t.sp, *seq, &rec, NULL) == NX_OK; *seq = rec.seq + 1) {
+    *first_seq = UINT64_MAX;
+    while (spool_read(t.sp, rec.seq + 1, &rec, NULL) == NX_OK) {
         struct batch b;
         assert_int_equal(batch_decode(rec.body, &a, &b, NULL), NX_OK);
         points += b.is_gap ? b.gap.points : 0;
+        if (b.is_gap && b.gap.from_seq < *first_seq)
+            *first_seq = b.gap.from_seq;
     }
     arena_free(&a);
     return points;
 }
 
-/* A gap record that pushes a segment out must not swallow the points of that drop. */
 static void
-drop_by_a_gap_record_is_declared(void **state)
+fill(unsigned n)
 {
-    uint64_t declared = 0, seq = 0;
+    for (unsigned i = 0; i < n; i++) {
+        take_int(0, t.next++);
+        points_flush(t.points);
+    }
+}
+
+static void
+restart(void)
+{
+    close_all();
+    open_all(0);
+    link_offline(t.link);
+    t.broker.answer = NX_E_OFFLINE;
+}
+
+/* A spool that stays full drops the gap records of earlier drops, too: what they said is not lost with them. */
+static void
+nothing_dropped_is_ever_undeclared(void **state)
+{
+    uint64_t first, of_earlier_run;
 
     (void)state;
     t.cap_bytes = 256u << 10;
     open_all(0);
     link_offline(t.link);
     t.broker.answer = NX_E_OFFLINE;
-    for (int i = 0; i < 2000; i++) {
-        take_int(0, i);
-        points_flush(t.points);
-    }
+    fill(20000);
     points_flush(t.points);
-    declared += declared_since(&seq);
-    for (int i = 0; i < 2000; i++) { /* gap records alone push out what holds points */
-        points_dropped(t.points, 0, 0, 1, NX_E_FULL);
-        points_flush(t.points);
-        declared += declared_since(&seq);
-    }
+    assert_true(points_stats_of(t.points).dropped > 15000);
+    assert_int_equal(declared(&first), points_stats_of(t.points).dropped);
+    assert_int_equal(first, 1);
+    of_earlier_run = points_stats_of(t.points).dropped;
+    restart();
+    fill(20000);
     points_flush(t.points);
-    declared += declared_since(&seq);
-    assert_true(points_stats_of(t.points)->dropped > 2000 + 500); /* segments went */
-    assert_int_equal(declared, points_stats_of(t.points)->dropped);
+    assert_int_equal(declared(&first), of_earlier_run + points_stats_of(t.points).dropped);
+    assert_int_equal(first, 1);
 }
 
-/* --- calculated tags and windows on the same way --- */
+/* A gap record that pushes a segment out must not swallow the points of that drop. */
+static void
+drop_by_a_gap_record_is_declared(void **state)
+{
+    uint64_t first;
+
+    (void)state;
+    t.cap_bytes = 256u << 10;
+    open_all(0);
+    link_offline(t.link);
+    t.broker.answer = NX_E_OFFLINE;
+    fill(2000);
+    for (int i = 0; i < 2000; i++) { /* gap records alone push out what holds points */
+        points_dropped(t.points, LANE_BULK, 0, 0, 1, NX_E_FULL);
+        points_flush(t.points);
+    }
+    points_flush(t.points);
+    assert_true(points_stats_of(t.points).dropped > 2000 + 500); /* segments went */
+    assert_int_equal(declared(&first), points_stats_of(t.points).dropped);
+}
 
 static struct nx_dev *
 adopt(const char *json)
@@ -342,6 +395,127 @@ take(struct nx_dev *dev, const char *id, struct nx_value v, uint16_t quality)
 {
     return points_take(t.points, fake_slot(dev, id), &(struct sample){.value = v, .quality = quality});
 }
+
+/* --- the urgent lane --- */
+
+static struct {
+    struct spool *sp;
+    struct link *link;
+    char dir[80];
+} urgent;
+
+static void
+on_urgent_drop(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause)
+{
+    (void)arg;
+    points_dropped(t.points, LANE_URGENT, from, to, points, cause);
+}
+
+static void
+open_urgent(const struct disk_ops *disk)
+{
+    struct outlet out = t.link_out;
+    struct spool_conf sc = {.dir = urgent.dir, .cap_bytes = 256u << 10, .disk_reserve_bytes = 1, .disk = disk};
+
+    (void)snprintf(urgent.dir, sizeof urgent.dir, "%s/urgent", t.dir);
+    assert_int_equal(spool_open(&urgent.sp, t.loop, &sc, &(struct spool_ops){.on_drop = on_urgent_drop}, NULL, NULL),
+                     NX_OK);
+    urgent.link =
+        link_new(t.loop,
+                 &(struct link_conf){.topic = "urgent", .lane = 128, .window = 2, .backlog_share = 50, .rto_ms = 1000},
+                 urgent.sp, &out);
+    points_open_urgent(t.points, 128, urgent.sp, urgent.link);
+    link_online(urgent.link);
+}
+
+/* After points_free(), which still flushes. */
+static void
+close_urgent(void)
+{
+    link_free(&urgent.link);
+    spool_close(&urgent.sp);
+}
+
+static void
+urgent_points_do_not_wait_behind_the_others(void **state)
+{
+    struct arena a = {0};
+    struct batch b;
+
+    (void)state;
+    open_all(0);
+    open_urgent(NULL);
+    struct nx_dev *dev = adopt("{'id':'d2','protocol':'fake','tags':["
+                               "{'id':'u','address':'0','data_type':'int16','priority':'safety'},"
+                               "{'id':'c','address':'1','data_type':'int16','priority':'control'},"
+                               "{'id':'t','address':'2','data_type':'int16'}]}");
+    t.is_urgent_open = true;
+    fill(50); /* more than the window of the bulk lane */
+    fake_outlet_clear(&t.broker);
+    take(dev, "t", nx_value_int(1), NX_Q_GOOD);
+    take(dev, "u", nx_value_int(2), NX_Q_GOOD);
+    take(dev, "c", nx_value_int(3), NX_Q_GOOD);
+    points_flush(t.points);
+    assert_int_equal(fake_outlet_count(&t.broker, "batch"), 0); /* its window is full */
+    const struct fake_message *m = fake_outlet_last(&t.broker, "urgent");
+    assert_non_null(m);
+    assert_int_equal(batch_decode(slice(m->payload, m->len), &a, &b, NULL), NX_OK);
+    assert_true(b.point_count == 2 && b.hdr.lane == 128 && b.hdr.seq == 1);
+    assert_int_equal(b.points[0].value.i, 2);
+    assert_non_null(strstr(fake_outlet_last(&t.broker, "uns/d2/u")->payload, "\"seq\":1"));
+    assert_int_equal(spool_stats_of(urgent.sp).points, 2);
+    assert_int_equal(points_stats_of(t.points).journaled, 53);
+    arena_free(&a);
+    leave(dev);
+}
+
+static uint64_t disk_room; /* bytes of the segments of both spools */
+
+static uint64_t
+free_bytes_of_both(const char *path)
+{
+    (void)path;
+    uint64_t used = spool_stats_of(t.sp).file_bytes + (urgent.sp ? spool_stats_of(urgent.sp).file_bytes : 0);
+
+    return used < disk_room ? disk_room - used : 0;
+}
+
+/* On a full disk what is only telemetry makes room, segment by segment, and that is declared. */
+static void
+urgent_points_displace_the_others_on_a_full_disk(void **state)
+{
+    static struct disk_ops disk;
+    uint64_t first;
+
+    (void)state;
+    disk = disk_posix;
+    disk.free_bytes = free_bytes_of_both;
+    t.cap_bytes = 1u << 20;
+    open_all(0);
+    link_offline(t.link);
+    t.broker.answer = NX_E_OFFLINE;
+    struct nx_dev *dev = adopt("{'id':'d2','protocol':'fake','tags':["
+                               "{'id':'u','address':'0','data_type':'int16','priority':'safety'}]}");
+    fill(6000);
+    disk_room = spool_stats_of(t.sp).file_bytes + 1000; /* less than a segment */
+    open_urgent(&disk);
+    t.is_urgent_open = true;
+    uint64_t waiting = spool_stats_of(t.sp).points;
+    for (int i = 0; i < 100; i++) {
+        take(dev, "u", nx_value_int(i), NX_Q_GOOD);
+        points_flush(t.points);
+    }
+    assert_int_equal(spool_stats_of(urgent.sp).points, 100);
+    uint64_t dropped = points_stats_of(t.points).dropped;
+    assert_true(dropped > 0 && dropped < waiting);
+    assert_int_equal(points_stats_of(t.points).lost[0], dropped);
+    assert_string_equal(journal_cause_name(0), "full");
+    points_flush(t.points);
+    assert_int_equal(declared(&first), dropped);
+    leave(dev);
+}
+
+/* --- calculated tags and windows on the same way --- */
 
 static void
 calculated_tags_leave_with_what_they_read(void **state)
@@ -440,7 +614,7 @@ forgotten_devices_are_not_published(void **state)
     t.broker.answer = NX_E_OFFLINE;
     take_int(0, 7);
     points_forget(t.points, t.dev);
-    assert_int_equal(points_stats_of(t.points)->unsent, 0);
+    assert_int_equal(points_stats_of(t.points).unsent, 0);
     assert_int_equal(spool_stats_of(t.sp).points, 1); /* the record stays */
 }
 
@@ -459,6 +633,9 @@ main(void)
         TEST(full_disk_counts_drops_and_publishes_without_number),
         TEST(drops_of_the_spool_leave_a_gap_record),
         TEST(drop_by_a_gap_record_is_declared),
+        TEST(nothing_dropped_is_ever_undeclared),
+        TEST(urgent_points_do_not_wait_behind_the_others),
+        TEST(urgent_points_displace_the_others_on_a_full_disk),
         TEST(calculated_tags_leave_with_what_they_read),
         TEST(windows_are_sent_each_time_and_silent_tags_never),
         TEST(a_reading_says_whether_it_changed_the_tag),

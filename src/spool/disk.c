@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,9 +18,28 @@ result(int rc)
 }
 
 static int
+sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    int rc = result(fsync(fd));
+    (void)close(fd);
+    return rc;
+}
+
+/* A folder that is made must survive a power cut as what will be in it. */
+static int
 make_one(const char *path)
 {
-    return mkdir(path, 0750) == 0 || errno == EEXIST ? 0 : -errno;
+    char parent[4096];
+
+    if (mkdir(path, 0750) != 0)
+        return errno == EEXIST ? 0 : -errno;
+    (void)snprintf(parent, sizeof parent, "%s", path);
+    (void)sync_folder(dirname(parent)); /* one that we may not read was not made by us */
+    return 0;
 }
 
 static int
@@ -127,18 +147,6 @@ posix_sync(int fd)
 }
 
 static int
-posix_sync_dir(const char *path)
-{
-    int fd = posix_open(path, O_RDONLY | O_DIRECTORY);
-
-    if (fd < 0)
-        return fd;
-    int rc = result(fsync(fd));
-    (void)close(fd);
-    return rc;
-}
-
-static int
 posix_unlink(const char *path)
 {
     return result(unlink(path));
@@ -196,7 +204,7 @@ const struct disk_ops disk_posix = {
     .pread = posix_pread,
     .pwritev = posix_pwritev,
     .sync = posix_sync,
-    .sync_dir = posix_sync_dir,
+    .sync_dir = sync_folder,
     .unlink = posix_unlink,
     .rename = posix_rename,
     .free_bytes = posix_free_bytes,

@@ -20,7 +20,7 @@ bytes_at(struct spool *sp, struct segment *sg, uint64_t offset, uint64_t len, in
             sp->read_cap = want;
         }
         sp->read_segment = NULL;
-        int64_t n = sp->disk->pread(sg->fd, sp->read_buf, want, offset);
+        int64_t n = segment_read(sp, sg->fd, sp->read_buf, len, want, offset);
         if (n < (int64_t)len) {
             *rc = n < 0 ? (int)n : 0;
             return NULL;
@@ -52,6 +52,19 @@ read_record(struct spool *sp, struct segment *sg, uint64_t seq, struct spool_rec
     return true;
 }
 
+/* Has the disk refused this record for so long that it will not give it any more? */
+static bool
+is_given_up(struct spool *sp, uint64_t seq)
+{
+    uint64_t now_ms = loop_now_ms(sp->loop);
+
+    if (sp->unread_seq != seq) {
+        sp->unread_seq = seq;
+        sp->unread_since_ms = now_ms;
+    }
+    return now_ms - sp->unread_since_ms >= SPOOL_UNREAD_MS;
+}
+
 enum nx_err
 spool_read(struct spool *sp, uint64_t seq, struct spool_record *rec, struct nx_note *why)
 {
@@ -66,9 +79,9 @@ spool_read(struct spool *sp, uint64_t seq, struct spool_record *rec, struct nx_n
             break;
         if (read_record(sp, sg, seq, rec, &rc))
             return NX_OK;
-        if (rc < 0)
+        if (rc < 0 && !is_given_up(sp, seq))
             return spool_fail(why, sp, -rc, "read a segment");
-        /* Damaged after it was written: it can only be given up, and that is told. */
+        /* Damaged after it was written, or on a bad sector: it can only be given up, and that is told. */
         spool_drop(sp, seq, seq, NX_E_CORRUPT);
     }
     return nx_fail(why, NX_E_NOT_FOUND, "nothing waits in spool %s", sp->conf.dir);

@@ -93,6 +93,27 @@ write_all(const struct disk_ops *disk, int fd, struct iovec *iov, int n, uint64_
     return 0;
 }
 
+/* A disk that refuses once may be asked again. */
+#define READ_TRIES 3
+
+int64_t
+segment_read(const struct spool *sp, int fd, uint8_t *buf, uint64_t min, uint64_t want, uint64_t at)
+{
+    uint64_t done = 0;
+    unsigned tries = 0;
+
+    while (done < min) {
+        int64_t n = sp->disk->pread(fd, buf + done, want - done, at + done);
+
+        if (n == 0)
+            break;
+        if (n < 0 && ++tries == READ_TRIES)
+            return n;
+        done += n > 0 ? (uint64_t)n : 0;
+    }
+    return (int64_t)done;
+}
+
 struct segment *
 segment_link(struct spool *sp, const char *path, int fd, uint64_t first_seq)
 {
@@ -168,6 +189,20 @@ segment_push_slot(struct segment *sg, uint64_t offset, uint32_t points)
     sg->slots[n] = (struct spool_slot){(uint32_t)offset, points};
     sg->next_seq++;
     sg->waiting++;
+}
+
+void
+segment_cut(struct spool *sp, struct segment *sg, uint64_t seq)
+{
+    if (seq >= sg->next_seq || seq < sg->first_seq)
+        return;
+    sg->used = sg->slots[seq - sg->first_seq].offset;
+    for (uint64_t i = seq; i < sg->next_seq; i++)
+        sp->stats.points -= sg->slots[i - sg->first_seq].points;
+    sp->stats.records -= sg->next_seq - seq;
+    sg->waiting -= sg->next_seq - seq;
+    sg->next_seq = seq;
+    segment_seal(sp, sg);
 }
 
 enum nx_err

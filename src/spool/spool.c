@@ -137,6 +137,21 @@ drop_oldest(struct spool *sp, enum nx_err cause)
     segment_remove_oldest(sp);
 }
 
+bool
+spool_yield(struct spool *sp)
+{
+    if (!sp->oldest || sp->oldest == sp->newest)
+        return false;
+    drop_oldest(sp, NX_E_FULL);
+    return true;
+}
+
+void
+spool_set_cap(struct spool *sp, uint64_t cap_bytes)
+{
+    sp->conf.cap_bytes = cap_bytes;
+}
+
 /* --- appending --- */
 
 static enum nx_err
@@ -353,6 +368,28 @@ uint64_t
 spool_next_seq(const struct spool *sp)
 {
     return sp->next_seq;
+}
+
+static bool
+is_empty_waiting(const struct spool *sp, const struct segment *sg, uint64_t seq)
+{
+    return sg->slots[seq - sg->first_seq].points == 0 && !ranges_has(&sp->freed, seq);
+}
+
+uint64_t
+spool_next_empty(const struct spool *sp, uint64_t seq)
+{
+    for (const struct segment *sg = sp->oldest; sg; sg = sg->next)
+        for (uint64_t i = seq > sg->first_seq ? seq : sg->first_seq; i < sg->next_seq; i++)
+            if (is_empty_waiting(sp, sg, i))
+                return i;
+    return 0;
+}
+
+uint64_t
+spool_waiting(const struct spool *sp)
+{
+    return sp->stats.records;
 }
 
 struct spool_stats

@@ -34,7 +34,8 @@ struct spool_ops {
     /* Records [from, to] with `points` points were dropped unread; cause: NX_E_FULL, NX_E_EXPIRED, NX_E_CORRUPT.
      * points is 0 when damage hides how many there were. NX_E_CANCELED: numbers given up at the start after a power
      * cut; the points that it took, of a commit window at most, are among them, and nobody can count them. Runs inside
-     * spool_open(), spool_append(), spool_read(), spool_stats_of() or a timer: it must not call the spool. May be NULL.
+     * spool_open(), spool_append(), spool_read(), spool_yield(), spool_stats_of() or a timer: it must not call the
+     * spool. May be NULL.
      */
     void (*on_drop)(void *arg, uint64_t from, uint64_t to, uint64_t points, enum nx_err cause);
     /* The disk reported an error outside of a call, e.g. when the backlog was synced. May be NULL. */
@@ -82,6 +83,18 @@ NX_MUST_CHECK enum nx_err spool_read(struct spool *sp, uint64_t seq, struct spoo
 void spool_free_range(struct spool *sp, uint64_t from, uint64_t to);
 bool spool_is_freed(const struct spool *sp, uint64_t seq);
 
+/* The first waiting record with number >= seq that was appended with 0 points; 0: there is none. Looks only at what is
+ * kept in memory. */
+uint64_t spool_next_empty(const struct spool *sp, uint64_t seq);
+
+/* Another bound than that of spool_conf, from the next segment on. */
+void spool_set_cap(struct spool *sp, uint64_t cap_bytes);
+/* Gives up the oldest segment (dropped with NX_E_FULL), so that another spool on a full disk can go on. false: there is
+ * only the one that takes the records. */
+bool spool_yield(struct spool *sp);
+
+/* records of spool_stats_of(), at no cost. */
+uint64_t spool_waiting(const struct spool *sp);
 struct spool_stats spool_stats_of(const struct spool *sp);
 
 #endif

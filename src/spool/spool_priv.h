@@ -11,6 +11,7 @@
 #define SPOOL_RECORD_HEAD  32u /* length, CRC, number, points, zero, time */
 #define SPOOL_RESERVE      65536u
 #define SPOOL_READ_AHEAD   (256u << 10)
+#define SPOOL_UNREAD_MS    60000u /* so long a record that the disk refuses holds up the others */
 
 /* One record of a segment, in memory: 8 bytes a record, whatever its size. */
 struct spool_slot {
@@ -44,6 +45,8 @@ struct spool {
     uint64_t epoch;
     uint64_t next_seq, reserved_seq; /* numbers below reserved_seq may be used without touching the state file */
 
+    uint64_t cut_seq; /* numbers below were given before the last power cut: what is missing among them is no damage */
+
     struct segment *oldest, *newest; /* newest takes the records; NULL when one must be opened first */
     uint64_t file_bytes;
     struct ranges freed; /* of the numbers from oldest->first_seq on */
@@ -52,11 +55,14 @@ struct spool {
     int hint_fd;
     bool is_hint_stale;
     struct loop_timer timer, hint_timer;
-    uint64_t mark_seq; /* next_seq at the last tick: records below have waited for one */
+    uint64_t mark_seq,
+        due_seq; /* next_seq at the last tick and at the one before it: records below due_seq have waited */
     struct sync_job *job;
 
     uint64_t oldest_seq; /* the oldest waiting record when it was last looked for, and its time; 0: not known */
     int64_t oldest_us;
+
+    uint64_t unread_seq, unread_since_ms; /* the record that the disk refuses */
 
     struct segment *read_segment; /* the bytes in read_buf are of this one */
     uint64_t read_from, read_len;
@@ -72,6 +78,11 @@ struct segment *segment_link(struct spool *sp, const char *path, int fd, uint64_
 /* Gives back the room that a segment did not use; nothing more is written to it. */
 void segment_seal(struct spool *sp, struct segment *sg);
 void segment_push_slot(struct segment *sg, uint64_t offset, uint32_t points);
+/* Takes back the records from seq on, none of them freed: the segment behind has others with their numbers, because the
+ * append of these had failed. */
+void segment_cut(struct spool *sp, struct segment *sg, uint64_t seq);
+/* Reads at least min (less only at the end of the file) and at most want bytes; a count or -errno. */
+int64_t segment_read(const struct spool *sp, int fd, uint8_t *buf, uint64_t min, uint64_t want, uint64_t at);
 NX_MUST_CHECK enum nx_err segment_write(struct spool *sp, struct segment *sg, struct slice body, uint32_t points,
                                         int64_t now_us, struct nx_note *why);
 /* Unlinks the oldest file and forgets it. */
@@ -94,12 +105,14 @@ void record_head_decode(const uint8_t p[SPOOL_RECORD_HEAD], struct record_head *
 uint32_t record_crc(const uint8_t head[SPOOL_RECORD_HEAD], struct slice body);
 
 /* --- recover.c --- */
-/* Finds the segments, cuts the torn tail, sets next_seq. Epoch 0: none was found. */
+/* Finds the segments, cuts the torn tail, sets next_seq. Epoch 0: none was found. What the disk cannot read is left as
+ * it is, declared as dropped and reported. */
 NX_MUST_CHECK enum nx_err spool_recover(struct spool *sp, struct nx_note *why);
 
 /* --- state.c --- */
 struct spool_state {
     uint64_t epoch, reserved_seq, next_seq;
+    uint64_t cut_seq;
     bool is_clean, is_same_boot;
 };
 /* false: there is none that can be read. */

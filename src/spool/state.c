@@ -68,7 +68,9 @@ state_load(struct spool *sp, struct spool_state *out)
     sp->disk->boot_id(boot_id);
     struct slice boot = rbuf_take(&r, DISK_BOOT_ID);
     out->is_same_boot = slice_eq(boot, slice(boot_id, DISK_BOOT_ID)) && boot_id[0] != '\0';
-    return ok && !r.is_short;
+    ok = ok && !r.is_short;
+    out->cut_seq = rbuf_left(&r) >= 12 ? rbuf_le64(&r) : 0;
+    return ok;
 }
 
 static int
@@ -101,6 +103,7 @@ state_save(struct spool *sp, bool is_clean, struct nx_note *why)
     wbuf_le64(&w, sp->reserved_seq);
     wbuf_le64(&w, sp->next_seq);
     wbuf_bytes(&w, boot_id, sizeof boot_id);
+    wbuf_le64(&w, sp->cut_seq);
     put_crc(&w);
     int rc = write_synced(sp, temporary, wbuf_slice_of(&w));
     if (rc == 0)

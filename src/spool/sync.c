@@ -56,6 +56,8 @@ synced(struct spool *sp, const struct sync_job *job)
     sg->is_dir_synced = sg->is_dir_synced || job->with_dir;
 }
 
+static void sync_next(struct spool *sp);
+
 static void
 done(void *arg)
 {
@@ -64,6 +66,7 @@ done(void *arg)
     if (job->sp) {
         job->sp->job = NULL;
         synced(job->sp, job);
+        sync_next(job->sp);
     }
     job->disk->close(job->fd);
     free(job->dir);
@@ -74,7 +77,7 @@ done(void *arg)
 static bool
 is_due(const struct spool *sp, const struct segment *sg)
 {
-    uint64_t end = sg->next_seq < sp->mark_seq ? sg->next_seq : sp->mark_seq;
+    uint64_t end = sg->next_seq < sp->due_seq ? sg->next_seq : sp->due_seq;
 
     return !sg->has_sync_failed && sg->waiting && ranges_next_absent(&sp->freed, sg->synced_seq) < end;
 }
@@ -97,18 +100,27 @@ begin(struct spool *sp, const struct segment *sg)
     loop_work(sp->loop, work, done, job);
 }
 
+/* One after the other without a pause: a burst that fills several segments is on the disk in time, too. */
 static void
-on_tick(struct loop_timer *t, void *arg)
+sync_next(struct spool *sp)
 {
-    struct spool *sp = arg;
     const struct segment *sg = sp->oldest;
 
-    (void)t;
     while (sg && !is_due(sp, sg))
         sg = sg->next;
     if (sg && !sp->job)
         begin(sp, sg);
+}
+
+static void
+on_tick(struct loop_timer *t, void *arg)
+{
+    struct spool *sp = arg;
+
+    (void)t;
+    sp->due_seq = sp->mark_seq;
     sp->mark_seq = sp->next_seq;
+    sync_next(sp);
 }
 
 void
@@ -116,9 +128,10 @@ sync_start(struct spool *sp)
 {
     uint64_t tick_ms = sp->conf.commit_window_ms > 1 ? sp->conf.commit_window_ms / 2 : 1;
 
-    sp->mark_seq = sp->next_seq;
+    sp->mark_seq = sp->due_seq = sp->next_seq;
     if (!sp->conf.is_strict)
         loop_timer_start(sp->loop, &sp->timer, tick_ms, tick_ms, on_tick, sp);
+    sync_next(sp); /* what a killed process has left has waited long enough */
 }
 
 void
@@ -130,11 +143,12 @@ sync_stop(struct spool *sp)
     sp->job = NULL;
 }
 
+/* Also what is freed, when it is followed by more: after an orderly end a hole is damage. */
 void
 sync_all_now(struct spool *sp)
 {
     for (struct segment *sg = sp->oldest; sg; sg = sg->next) {
-        if (!sg->waiting || sg->has_sync_failed || sg->synced_seq >= sg->next_seq)
+        if ((!sg->waiting && !sg->next) || sg->has_sync_failed || sg->synced_seq >= sg->next_seq)
             continue;
         int rc = sp->disk->sync(sg->fd);
         if (rc < 0) {
