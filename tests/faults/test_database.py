@@ -6,17 +6,16 @@ NEXUS_ROUNDS and NEXUS_KILLS set how often (few in `make test`, 20 and 200 in `m
 import os
 import random
 import signal
-import socket
 import sqlite3
 import subprocess
-import threading
 import time
 
 import pytest
 
 from support.modbus import CountingServer
 from support.postgres import Postgres
-from support.process import free_port, wait_until
+from support.process import wait_until
+from support.proxy import Proxy
 
 TAGS = 10
 KILLS = int(os.environ.get("NEXUS_KILLS", "4"))
@@ -322,54 +321,9 @@ def test_value_is_refused(platform, counting, postgres):
         wait_until(lambda: reader.values(tag)[:poison + 20] == list(range(1, poison + 21)), 20, f"every value of n{tag} once")
 
 
-class Cutter:
-    """Between ingestion and the database. Cuts connections right behind a COMMIT, before its answer comes back: whether
-    it was done is then known to the database alone."""
-
-    def __init__(self, target: int, rng: random.Random):
-        self.target, self.rng, self.port = target, rng, free_port()
-        self.cuts, self.is_cutting = 0, False
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.target))
-            state = {"cut": False}
-            threading.Thread(target=self._pump, args=(client, server, state, True), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, state, False), daemon=True).start()
-
-    def _pump(self, source, sink, state: dict, is_client: bool) -> None:
-        try:
-            while data := source.recv(65536):
-                if state["cut"]:
-                    break
-                if is_client and self.is_cutting and b"commit_work" in data and self.rng.random() < 0.3:
-                    state["cut"] = True  # nothing of the answer gets through
-                    self.cuts += 1
-                    sink.sendall(data)
-                    time.sleep(0.05)
-                    break
-                sink.sendall(data)
-        except OSError:
-            pass
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def close(self) -> None:
-        self.listener.close()
-
-
 def test_outcome_of_a_commit_is_not_known(platform, counting, postgres, rounds, rng):
     """The same batches are brought once more; the ledger knows those that were stored."""
-    cutter = Cutter(postgres.port, rng)
+    cutter = Proxy(postgres.port, rng)
     platform.extra["ingest"] = [f"historian.url={postgres.url.replace(str(postgres.port), str(cutter.port))}"]
     reader = PostgresReader(postgres)
     start(platform, reader)
