@@ -14,6 +14,7 @@
 #include "historian/postgres/store.h"
 
 #define TRIES           8
+#define PARTITION_TRIES 2 /* the same code says that a value is refused by a constraint */
 #define QUARANTINE_ROWS 10000
 
 static const struct pg_stmt begin_work = {"begin_work", "BEGIN"};
@@ -488,8 +489,12 @@ mends(struct commit *c, unsigned tries, enum nx_err *err)
 
     if (*err == NX_E_OFFLINE) /* a connection that had died before: nothing was lost with it */
         return tries == 0 && !c->has_sent_commit;
-    if (lacks_partition)
-        return (*err = make_partitions(c)) == NX_OK;
+    if (lacks_partition && tries < PARTITION_TRIES) {
+        enum nx_err made = make_partitions(c);
+
+        *err = made == NX_OK ? *err : made; /* *err stays an error: this may have been the last try */
+        return made == NX_OK;
+    }
     if (is_duplicate && !c->use_insert)
         return c->use_insert = true;
     return was_in_the_way;
