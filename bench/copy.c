@@ -166,7 +166,7 @@ print_result(struct runner *runners, size_t n, double seconds)
 {
     uint32_t *all = mem_calloc(n * MAX_LATENCIES, sizeof *all);
     uint64_t rows = 0;
-    size_t count = 0;
+    size_t count = 0, middle, late;
 
     for (size_t i = 0; i < n; i++) {
         rows += runners[i].rows;
@@ -174,10 +174,11 @@ print_result(struct runner *runners, size_t n, double seconds)
         count += runners[i].count;
     }
     qsort(all, count, sizeof *all, compare);
+    middle = count / 2;
+    late = count * 99 / 100;
     (void)printf("{\"case\":\"P7 raw sorted COPY, %zu connections\",\"value\":%.0f,\"unit\":\"points/s\","
                  "\"commit_p50_ms\":%.1f,\"commit_p99_ms\":%.1f,\"commits\":%zu}\n",
-                 n, (double)rows / seconds, count ? all[count / 2] / 1000.0 : 0,
-                 count ? all[count * 99 / 100] / 1000.0 : 0, count);
+                 n, (double)rows / seconds, all[middle] / 1000.0, all[late] / 1000.0, count);
     free(all);
 }
 

@@ -223,14 +223,14 @@ static void
 print_result(struct feed *f)
 {
     double seconds = f->ended_ms > f->began_ms ? (double)(f->ended_ms - f->began_ms) / 1000 : 0;
-    uint32_t n = f->latency_count;
+    uint64_t n = f->latency_count, middle = n / 2, late = n * 99 / 100;
 
     qsort(f->latencies_us, n, sizeof *f->latencies_us, compare);
     (void)printf("{\"case\":\"P7 ingest through broker\",\"value\":%.0f,\"unit\":\"points/s\",\"seconds\":%.1f,"
                  "\"points\":%llu,\"loss\":%llu,\"resent\":%llu,\"ack_p50_ms\":%.1f,\"ack_p99_ms\":%.1f}\n",
                  seconds > 0 ? (double)f->acked_points / seconds : 0, seconds, (unsigned long long)f->acked_points,
                  (unsigned long long)(f->sent_points - f->acked_points), (unsigned long long)f->resent,
-                 n ? f->latencies_us[n / 2] / 1000.0 : 0, n ? f->latencies_us[(uint64_t)n * 99 / 100] / 1000.0 : 0);
+                 f->latencies_us[middle] / 1000.0, f->latencies_us[late] / 1000.0);
 }
 
 static void

@@ -61,7 +61,7 @@ send_one(struct tagfeed *f)
     int len = snprintf(body, sizeof body,
                        "{\"value\":%llu.25,\"quality\":\"good\",\"timestamp\":%lld,\"unit\":\"\xC2\xB0"
                        "C\"}",
-                       (unsigned long long)(f->sent % 1000), (long long)(f->base_ms + (int64_t)(f->sent / f->topics)));
+                       (unsigned long long)(f->sent % 1000), (long long)f->base_ms + (long long)(f->sent / f->topics));
     struct mqtt_publication pub = {.topic = slice(topic, (size_t)topic_len),
                                    .payload = slice(body, (size_t)len),
                                    .qos = 1};

@@ -1,5 +1,7 @@
 #include "ingest/ingest_fixture.h"
 
+#include <ftw.h>
+
 /* --- the scripted client --- */
 
 struct mqtt *clients[2];
@@ -139,14 +141,21 @@ setup(void **state)
     return 0;
 }
 
+static int
+remove_entry(const char *path, const struct stat *sb, int type, struct FTW *where)
+{
+    (void)sb;
+    (void)type;
+    (void)where;
+    return remove(path);
+}
+
 int
 teardown(void **state)
 {
     struct fixture *f = *state;
-    char command[128];
 
-    (void)snprintf(command, sizeof command, "rm -r '%s'", f->dir);
-    (void)!system(command);
+    (void)nftw(f->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     free(f);
     return 0;
 }

@@ -85,6 +85,7 @@ struct writer {
     struct loop_worker *thread;
     struct historian *historian; /* touched by the thread while a job runs */
     struct job *job;             /* being stored; NULL: idle */
+    uint64_t began_ms;           /* its start */
     struct loop_timer retry;     /* runs: idle after a failure */
     uint64_t backoff_ms;         /* 0: its last job was stored */
 };
@@ -157,7 +158,8 @@ struct ingest {
     struct loop_timer tick;
     struct nx_note storage; /* err is not 0: no writer can store */
     uint64_t storage_since_ms;
-    bool is_listening; /* subscribed to the gateways' batches: only while the historian takes them */
+    struct nx_note stuck; /* err is not 0: no transaction ends */
+    bool is_listening;    /* subscribed to the gateways' batches: only while the historian takes them */
     int64_t newest_us;
     uint64_t shed_tokens[4 * RECEIVE_BATCHES]; /* content was let go; acknowledged when there is room again */
     size_t shed_count;

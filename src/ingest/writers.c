@@ -113,7 +113,6 @@ end_backoff(struct ingest *g)
     log_info(&g->log, "historian takes values again",
              KV_UINT("after_s", (loop_now_ms(g->loop) - g->storage_since_ms) / 1000));
     g->storage = (struct nx_note){0};
-    writers_listen(g);
 }
 
 static void
@@ -191,10 +190,13 @@ on_done(void *arg)
         on_failed(g, w, job);
     metric_set(g->m_usage, batches_usage(g));
     batches_readmit(g);
-    if (g->is_stopping)
+    if (g->is_stopping) {
         ingest_check_stopped(g);
-    else
-        writers_pump(g);
+        return;
+    }
+    if (!g->is_listening)
+        writers_listen(g);
+    writers_pump(g);
 }
 
 /* --- starting --- */
@@ -203,6 +205,7 @@ static void
 start(struct writer *w, struct job *job)
 {
     w->job = job;
+    w->began_ms = loop_now_ms(w->owner->loop);
     job->writer = w;
     loop_worker_run(w->thread, writer_run, on_done, job);
 }
@@ -419,18 +422,45 @@ writers_are_idle(const struct ingest *g)
     return !g->keeper.is_running;
 }
 
+/* A database that stands still gives no error for a long time. */
+static void
+look_whether_stuck(struct ingest *g)
+{
+    uint64_t now = loop_now_ms(g->loop), shortest = UINT64_MAX;
+
+    for (unsigned i = 0; i < g->writer_count; i++) {
+        const struct writer *w = &g->writers[i];
+        uint64_t waited = w->job ? now - w->began_ms : 0;
+
+        if (w->job || is_free(w))
+            shortest = waited < shortest ? waited : shortest;
+    }
+    g->stuck = (struct nx_note){0};
+    if (shortest != UINT64_MAX && shortest >= LEAVE_AFTER_MS)
+        g->stuck.err = nx_fail(&g->stuck, NX_E_TIMEOUT, "the historian does not answer since %llu s",
+                               (unsigned long long)(shortest / 1000));
+}
+
+static void
+leave(struct ingest *g)
+{
+    g->is_listening = false;
+    mqtt_unsubscribe(g->batches, g->conf.ingestion.batch_filter);
+    log_warn(&g->log, "batches are left to other instances until the historian takes values again",
+             KV_NOTE(writers_trouble(g)));
+}
+
 void
 writers_listen(struct ingest *g)
 {
-    uint64_t now = loop_now_ms(g->loop);
+    bool has_failed_long = g->storage.err != NX_OK && loop_now_ms(g->loop) - g->storage_since_ms >= LEAVE_AFTER_MS;
 
-    if (g->storage.err == NX_OK && !g->is_listening) {
+    look_whether_stuck(g);
+    if (g->is_listening && (has_failed_long || g->stuck.err != NX_OK)) {
+        leave(g);
+    } else if (!g->is_listening && g->storage.err == NX_OK && g->stuck.err == NX_OK) {
         g->is_listening = true;
         mqtt_subscribe(g->batches, g->conf.ingestion.batch_filter, 1);
-    } else if (g->storage.err != NX_OK && g->is_listening && now - g->storage_since_ms >= LEAVE_AFTER_MS) {
-        g->is_listening = false;
-        mqtt_unsubscribe(g->batches, g->conf.ingestion.batch_filter);
-        log_warn(&g->log, "batches are left to other instances until the historian takes values again");
     }
 }
 
@@ -439,7 +469,9 @@ writers_listen(struct ingest *g)
 const struct nx_note *
 writers_trouble(const struct ingest *g)
 {
-    return g->storage.err != NX_OK ? &g->storage : &g->keeper.result;
+    if (g->storage.err != NX_OK)
+        return &g->storage;
+    return g->stuck.err != NX_OK ? &g->stuck : &g->keeper.result;
 }
 
 json_t *

@@ -6,17 +6,16 @@ NEXUS_ROUNDS and NEXUS_KILLS set how often (few in `make test`, 20 and 200 in `m
 import os
 import random
 import signal
-import socket
 import sqlite3
 import subprocess
-import threading
 import time
 
 import pytest
 
 from support.modbus import CountingServer
 from support.postgres import Postgres
-from support.process import free_port, wait_until
+from support.process import wait_until
+from support.database_proxy import DatabaseProxy
 
 TAGS = 10
 KILLS = int(os.environ.get("NEXUS_KILLS", "4"))
@@ -269,54 +268,62 @@ def test_table_is_locked(platform, counting, postgres, rounds, rng):
     check_exactly_once(platform, reader, counting)
 
 
-class Cutter:
-    """Between ingestion and the database. Cuts connections right behind a COMMIT, before its answer comes back: whether
-    it was done is then known to the database alone."""
-
-    def __init__(self, target: int, rng: random.Random):
-        self.target, self.rng, self.port = target, rng, free_port()
-        self.cuts, self.is_cutting = 0, False
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
+def test_full_disk_of_postgres(platform, counting, processes, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("no mount here")
+    try:
+        server = Postgres(processes, disk, max_wal_size="64MB", min_wal_size="32MB", shared_buffers="16MB").start()
+        use(platform, server.url)
+        reader = PostgresReader(server)
+        start(platform, reader)
+        with (disk / "filler").open("wb", buffering=0) as out:
             try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.target))
-            state = {"cut": False}
-            threading.Thread(target=self._pump, args=(client, server, state, True), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, state, False), daemon=True).start()
-
-    def _pump(self, source, sink, state: dict, is_client: bool) -> None:
-        try:
-            while data := source.recv(65536):
-                if state["cut"]:
-                    break
-                if is_client and self.is_cutting and b"commit_work" in data and self.rng.random() < 0.3:
-                    state["cut"] = True  # nothing of the answer gets through
-                    self.cuts += 1
-                    sink.sendall(data)
-                    time.sleep(0.05)
-                    break
-                sink.sendall(data)
-        except OSError:
-            pass
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
+                while True:
+                    out.write(b"x" * 4096)
             except OSError:
                 pass
+        wait_until(lambda: platform.status("ingest")["historian"]["trouble"], 60, "the full disk being noticed")
+        before = counting.counts[0]
+        wait_until(lambda: counting.counts[0] >= before + 20, what="polling going on")
+        (disk / "filler").unlink()
+        if not server.process.is_running():  # it gives up when it cannot even write its log
+            server.start()
+        check_exactly_once(platform, reader, counting)
+    finally:
+        processes.stop_all()
+        subprocess.run(["umount", "-l", disk])
 
-    def close(self) -> None:
-        self.listener.close()
+
+def test_value_is_refused(platform, counting, postgres):
+    """One batch that the database will not take is put aside, whole; all others are stored; it can be fed again."""
+    reader = PostgresReader(postgres)
+    start(platform, reader)
+    wait_until(lambda: writers(platform)["is_listening"], what="ingestion listening")
+    poison = counting.counts[3] + 40
+    postgres.sql(f"ALTER TABLE hist.raw ADD CONSTRAINT no CHECK (value IS DISTINCT FROM {poison})")
+    wait_until(lambda: (reader.values(0) or [0])[-1] > poison + 40, 30, "values behind the refused one")
+    wait_until(lambda: writers(platform)["refused_batches"] >= 1, what="the refused batch being counted")
+    files = list((platform.directory / "spool-ingest" / "refused").glob("*.batch"))
+    assert len(files) == writers(platform)["refused_batches"]
+    assert poison not in reader.values(3)
+    ledger = platform.api.get("/api/v1/system/ledger")["totals"]
+    assert ledger["gap_points"] == writers(platform)["refused_points"] >= TAGS and ledger["lost"] == 0
+    assert postgres.value("SELECT sum(points) FROM hist.gap") == str(ledger["gap_points"])
+
+    postgres.sql("ALTER TABLE hist.raw DROP CONSTRAINT no")
+    for file in files:
+        subprocess.run(["mosquitto_pub", "-p", str(platform.broker.port), "-q", "1", "-t", "nexus/v1/batch/gateway/0", "-f", file],
+                       check=True)
+    wait_until(lambda: poison in reader.values(3), what="the fed batch being stored")
+    for tag in range(TAGS):
+        wait_until(lambda: reader.values(tag)[:poison + 20] == list(range(1, poison + 21)), 20, f"every value of n{tag} once")
 
 
 def test_outcome_of_a_commit_is_not_known(platform, counting, postgres, rounds, rng):
     """The same batches are brought once more; the ledger knows those that were stored."""
-    cutter = Cutter(postgres.port, rng)
+    cutter = DatabaseProxy(postgres.port, rng)
     platform.extra["ingest"] = [f"historian.url={postgres.url.replace(str(postgres.port), str(cutter.port))}"]
     reader = PostgresReader(postgres)
     start(platform, reader)

@@ -9,6 +9,7 @@ import requests
 from support.modbus import CountingServer
 from support.postgres import Postgres
 from support.process import wait_until
+from support.database_proxy import DatabaseProxy
 
 TAGS = 10
 KILLS = int(os.environ.get("NEXUS_KILLS", "4"))
@@ -54,6 +55,28 @@ def revive(platform, name: str) -> None:
     platform.start_role("ingest") if name == "ingest" else platform.start_ingest(name)
 
 
+def check_exactly_once(platform, counting, postgres) -> None:
+    """The gateway is stopped in order and started again; then psql finds everything that was read, once and in order."""
+    assert platform.roles["gateway"].stop(30) == 0
+    platform.start_role("gateway")
+    target = counting.counts[0]
+
+    def is_whole(tag: int) -> bool:
+        got = values(postgres, tag)
+        return got[-1] > target and len(set(range(1, got[-1] + 1)) - set(got)) <= 1
+
+    try:
+        wait_until(lambda: all(is_whole(tag) for tag in range(TAGS)), 60, every=0.5)
+    except AssertionError:
+        pass  # the checks that follow say what is missing
+    for tag in range(TAGS):
+        got = values(postgres, tag)
+        missing = sorted(set(range(1, got[-1] + 1)) - set(got))
+        assert got == sorted(set(got)), f"n{tag}: stored twice or out of order"
+        assert len(missing) <= 1, f"n{tag}: missing {missing[:40]} of {got[-1]}"  # the read under way at the stop
+    wait_until(lambda: platform.api.get("/api/v1/system/ledger")["totals"]["missing"] == 0, what="no number missing")
+
+
 def test_one_of_two_instances_is_killed(platform, counting, postgres):
     seed = int(os.environ.get("NEXUS_SEED", random.randrange(1 << 32)))
     print(f"NEXUS_SEED={seed}")
@@ -79,24 +102,31 @@ def test_one_of_two_instances_is_killed(platform, counting, postgres):
         revive(platform, victim)
     assert worst < STALL_S, f"nothing was stored for {worst:.1f} s"
 
-    assert platform.roles["gateway"].stop(30) == 0
-    platform.start_role("gateway")
-    target = counting.counts[0]
+    check_exactly_once(platform, counting, postgres)
 
-    def is_whole(tag: int) -> bool:
-        got = values(postgres, tag)
-        return got[-1] > target and len(set(range(1, got[-1] + 1)) - set(got)) <= 1
 
-    try:
-        wait_until(lambda: all(is_whole(tag) for tag in range(TAGS)), 60, every=0.5)
-    except AssertionError:
-        pass  # the checks that follow say what is missing
-    for tag in range(TAGS):
-        got = values(postgres, tag)
-        missing = sorted(set(range(1, got[-1] + 1)) - set(got))
-        assert got == sorted(set(got)), f"n{tag}: stored twice or out of order"
-        assert len(missing) <= 1, f"n{tag}: missing {missing[:40]} of {got[-1]}"  # the read under way at the stop
-    assert platform.api.get("/api/v1/system/ledger")["totals"]["missing"] == 0
+def test_an_instance_whose_database_stands_still_holds_up_nobody(platform, counting, postgres):
+    """No error comes back, nothing at all: it leaves the batches to the other one, and returns when it can."""
+    proxy = DatabaseProxy(postgres.port)
+    platform.start("gateway", "ingest")
+    second = platform.start_ingest("second", f"historian.url={postgres.url.replace(str(postgres.port), str(proxy.port))}")
+    platform.start_role("core")
+    platform.log_in()
+    writers = lambda: status_of(second.port)["historian"]["writers"]  # noqa: E731
+    wait_until(lambda: newest(postgres) > 40 and status_of(second.port)["totals"]["batches"] > 5, 30, "both storing")
+    proxy.pause()
+    worst, end = 0.0, time.monotonic() + 12
+    while time.monotonic() < end or writers()["is_listening"]:
+        target, began = counting.counts[0] + 5, time.monotonic()
+        wait_until(lambda: newest(postgres) >= target, 30, "the other one storing on")
+        worst = max(worst, time.monotonic() - began)
+        assert time.monotonic() < end + 10, "it still takes batches"
+    assert worst < STALL_S, f"nothing was stored for {worst:.1f} s"
+    assert "does not answer" in requests.get(f"http://127.0.0.1:{second.port}/health", timeout=10).json()["reason"]
+    proxy.resume()
+    wait_until(lambda: writers()["is_listening"], 30, "the second one being back")
+    check_exactly_once(platform, counting, postgres)
+    proxy.close()
 
 
 def test_the_password_is_shown_nowhere(platform, counting, postgres):

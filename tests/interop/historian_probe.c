@@ -334,8 +334,10 @@ scan_or_before(struct probe *x, const char *line, struct output *o)
                      &o->stop_after);
     else
         got = sscanf(line, "before %255s %" SCNd64, topic, &from_us);
-    if (got < 2 || (err = b->begin(x->h, &x->why)) != NX_OK)
-        return NX_E_PROTO;
+    if (got < 2)
+        abort();
+    if ((err = b->begin(x->h, &x->why)) != NX_OK)
+        return err;
     err = b->find(x->h, topic, &a, &s, &x->why);
     if (err == NX_OK && line[0] == 's') {
         err = b->scan(x->h, &s, from_us, to_us, (enum history_level)level, &sink, &x->why);

@@ -14,6 +14,7 @@
 #include "historian/postgres/store.h"
 
 #define TRIES           8
+#define PARTITION_TRIES 2 /* the same code says that a value is refused by a constraint */
 #define QUARANTINE_ROWS 10000
 
 static const struct pg_stmt begin_work = {"begin_work", "BEGIN"};
@@ -26,7 +27,7 @@ static const struct pg_stmt insert_ledger = {
     " $3::int4[], $4::timestamptz[], $5::timestamptz[]) AS u(lane_id, seq, points, t_min, t_max) WHERE NOT EXISTS"
     " (SELECT FROM hist.ledger_range r WHERE r.lane_id = u.lane_id AND r.from_seq <= u.seq AND r.to_seq >= u.seq)"
     " ON CONFLICT DO NOTHING RETURNING lane_id, seq"};
-static const struct pg_stmt read_watermark = {"read_watermark", "SELECT watermark FROM hist.state"};
+static const struct pg_stmt read_watermark = {"read_watermark", "SELECT watermark, takes FROM hist.state"};
 static const struct pg_stmt insert_points = {
     "insert_points",
     "INSERT INTO hist.raw(series_id, quality, time, value, type, text) SELECT * FROM unnest($1::int4[],"
@@ -60,7 +61,7 @@ struct commit {
     bool *is_fresh; /* not in the ledger yet */
     struct historian_commit_result *result;
     struct nx_note *why;
-    int64_t now_us, watermark_us;
+    int64_t now_us, watermark_us, takes;
     bool use_insert;
     bool has_sent_commit;
     struct pg_args args;
@@ -204,6 +205,7 @@ write_identities(struct commit *c)
         return err;
     take_fresh(c, r[2]);
     c->watermark_us = pg_time(r[3], 0, 0);
+    c->takes = pg_i64(r[3], 0, 1);
     for (size_t i = 0; i < MEM_COUNT(r); i++)
         PQclear(r[i]);
     return NX_OK;
@@ -252,7 +254,8 @@ write_points(struct commit *c)
 
 /* --- what goes with them --- */
 
-/* Hours below the watermark: their rollups are made again. */
+/* Hours below the watermark: their rollups are made again. What this writer said before is still there until the keeper
+ * takes it (hist.state.takes); so a backlog does not say the same with every batch. */
 static size_t
 each_late_hour(const struct commit *c, struct wbuf *series, struct wbuf *hours)
 {
@@ -260,22 +263,41 @@ each_late_hour(const struct commit *c, struct wbuf *series, struct wbuf *hours)
     size_t n = 0;
 
     for (size_t i = 0; i < s->run_count; i++) {
-        int64_t last = INT64_MIN;
+        const struct pg_series *of = s->touched[i];
+        int64_t last = of->dirty_takes == c->takes ? of->dirty_us : INT64_MIN;
 
         for (size_t k = 0; k < s->runs[i].count; k++) {
-            int64_t t = s->points[s->runs[i].first + k].time_us, hour = grid_floor(t, PG_HOUR_US);
+            int64_t t = s->points[s->runs[i].first + k].time_us;
 
-            if (t >= c->watermark_us || hour == last)
+            if (t >= c->watermark_us || (t >= last && t < last + PG_HOUR_US))
                 continue;
-            last = hour;
+            last = grid_floor(t, PG_HOUR_US);
             n++;
             if (series)
                 pg_put_i32(series, s->runs[i].series_id);
             if (hours)
-                pg_put_time(hours, hour);
+                pg_put_time(hours, last);
         }
     }
     return n;
+}
+
+/* After the commit. */
+static void
+remember_dirty(const struct commit *c)
+{
+    const struct pg_stage *s = c->h->stage;
+
+    for (size_t i = 0; i < s->run_count; i++)
+        for (size_t k = s->runs[i].count; k-- > 0;) {
+            int64_t t = s->points[s->runs[i].first + k].time_us;
+
+            if (t >= c->watermark_us)
+                continue;
+            s->touched[i]->dirty_us = grid_floor(t, PG_HOUR_US);
+            s->touched[i]->dirty_takes = c->takes;
+            break;
+        }
 }
 
 static enum nx_err
@@ -467,8 +489,12 @@ mends(struct commit *c, unsigned tries, enum nx_err *err)
 
     if (*err == NX_E_OFFLINE) /* a connection that had died before: nothing was lost with it */
         return tries == 0 && !c->has_sent_commit;
-    if (lacks_partition)
-        return (*err = make_partitions(c)) == NX_OK;
+    if (lacks_partition && tries < PARTITION_TRIES) {
+        enum nx_err made = make_partitions(c);
+
+        *err = made == NX_OK ? *err : made; /* *err stays an error: this may have been the last try */
+        return made == NX_OK;
+    }
     if (is_duplicate && !c->use_insert)
         return c->use_insert = true;
     return was_in_the_way;
@@ -483,6 +509,7 @@ settle(struct commit *c)
         lane->done.count = 0;
     for (size_t i = 0; i < c->n; i++)
         (void)seqset_add(&pg_lane_find(h, &c->batches[i].hdr)->done, c->batches[i].hdr.seq, c->batches[i].hdr.seq);
+    remember_dirty(c);
     h->expects_duplicates = c->result->duplicate_points > h->stage->duplicates;
 }
 

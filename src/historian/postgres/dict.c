@@ -135,6 +135,7 @@ learn(struct pg_store *h, struct missing *x, const PGresult *r, int row)
     struct slice unit = pg_text(r, row, 3);
 
     s->id = pg_i32(r, row, 1);
+    s->dirty_takes = -1;
     s->data_type = (uint8_t)pg_i32(r, row, 2);
     s->unit = unit.len ? mem_strndup(unit.p, unit.len) : NULL;
     s->topic_len = x->from->topic.len;

@@ -501,7 +501,7 @@ move_watermark(struct roll *x, int64_t to_us, bool all)
 
     if (err != NX_OK)
         return err;
-    err = run_sql(x, mem_printf("UPDATE hist.state SET watermark = greatest(watermark, %s);"
+    err = run_sql(x, mem_printf("UPDATE hist.state SET watermark = greatest(watermark, %s), takes = takes + 1;"
                                 "UPDATE hist.dirty SET is_taken = true WHERE ctid = ANY(ARRAY(SELECT ctid FROM"
                                 " hist.dirty WHERE NOT is_taken%s LIMIT %d)); COMMIT",
                                 pg_literal(to_us, t), all ? "" : " AND marked < now() - " SETTLED_AFTER, TAKE_MOST));
@@ -531,8 +531,12 @@ pg_roll_step(struct pg_store *h, int64_t now_us, bool all, bool *did, struct nx_
     enum nx_err err = read_state(&x);
 
     *did = false;
-    if (err == NX_OK)
-        err = close_minutes(&x, now_us, all, did);
+    if (err == NX_OK && (err = close_minutes(&x, now_us, all, did)) != NX_OK && !all &&
+        pg_state_is(&h->conn, "55P03")) {
+        pg_rollback(&h->conn); /* a commit takes long: another time */
+        *did = false;
+        err = NX_OK;
+    }
     if (err == NX_OK)
         err = roll_closed(&x, did);
     if (err == NX_OK)

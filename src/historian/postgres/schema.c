@@ -214,7 +214,7 @@ make_base(struct pg_store *h, struct nx_note *why)
         " DEFAULT now());"
         "CREATE TABLE hist.state(one bool PRIMARY KEY DEFAULT true CHECK(one), is_timescale bool NOT NULL,"
         " chunk_us int8 NOT NULL, watermark timestamptz NOT NULL, rolled_m timestamptz NOT NULL,"
-        " rolled_h timestamptz NOT NULL, rolled_d timestamptz NOT NULL);"
+        " rolled_h timestamptz NOT NULL, rolled_d timestamptz NOT NULL, takes int8 NOT NULL DEFAULT 0);"
         "INSERT INTO hist.state VALUES(true, %s, %lld, %s, %s, %s, %s)",
         h->tier == PG_TIER_PLAIN ? "false" : "true", (long long)chunk,
         pg_literal(grid_floor(now, PG_MINUTE_US), minute), minute, pg_literal(grid_floor(now, PG_HOUR_US), hour),

@@ -31,7 +31,9 @@ struct pg_series {
     int32_t id;
     uint8_t data_type;
     uint32_t count, start; /* of the commit under way: points, and where they begin */
-    char *unit;            /* NULL: "" */
+    int64_t dirty_us;      /* the hour that this writer marked as dirty last, while hist.state.takes was dirty_takes */
+    int64_t dirty_takes;
+    char *unit; /* NULL: "" */
     size_t topic_len;
     char topic[];
 };

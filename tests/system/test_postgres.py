@@ -1,0 +1,86 @@
+"""The platform on PostgreSQL as people set it up: database.* settings, the profile standard, and what they are told."""
+import subprocess
+
+import paho.mqtt.client as paho
+import pytest
+import requests
+
+from support.postgres import Postgres
+from support.process import free_port, port_is_open, wait_until
+
+@pytest.fixture
+def postgres(processes, tmp_path):
+    server = Postgres(processes, tmp_path).start()
+    server.sql("CREATE DATABASE plant")
+    return server
+
+
+def settings(server, directory) -> list[str]:
+    secret = directory / "db-password"
+    secret.write_text(server.password + "\n")
+    secret.chmod(0o600)
+    return ["database.host=127.0.0.1", f"database.port={server.port}", "database.database=plant", "database.user=nexus",
+            f"database.password_file={secret}"]
+
+
+def test_values_go_through_the_database_to_the_api(platform, postgres, tmp_path):
+    for role in ("ingest", "core"):
+        platform.extra[role] = ["historian.url=", *settings(postgres, tmp_path)]
+    platform.extra["core"] += ["database.pool_size=2", "database.max_idle_time=1s"]
+    platform.write_devices([])
+    platform.start("ingest", "core")
+    api = platform.log_in()
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="foreign")
+    client.connect("127.0.0.1", platform.broker.port)
+    client.loop_start()
+    for i in range(20):
+        client.publish("uns/plant/t", f'{{"value": {i}, "quality": "good"}}', qos=1).wait_for_publish(10)
+    client.loop_stop()
+    wait_until(lambda: int(postgres.value("SELECT count(*) FROM metrics", "plant")) == 20, 30, "20 values in the view")
+    question = {"tags": "uns/plant/t", "from": "2020-01-01T00:00:00Z", "fn": "raw", "max_points": 100}
+    assert api.get("/api/v1/history:query", params=question)["series"][0]["v"] == list(range(20))
+    # No more readers are kept than database.pool_size.
+    for _ in range(6):
+        api.get("/api/v1/history:query", params=question)
+    readers = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nexus-historian' AND query LIKE 'ROLLBACK%'"
+    assert 1 <= int(postgres.value(readers)) <= 2
+    status = platform.status("ingest")
+    assert postgres.password not in str(status) and f"127.0.0.1:{postgres.port}/plant" in status["historian"]["url"]
+    for role in platform.roles.values():
+        assert postgres.password not in role.text()
+
+
+def test_up_with_the_profile_standard(processes, build_dir, postgres, tmp_path):
+    config, port = tmp_path / "config", free_port()
+    config.mkdir()
+    lines = [line.removeprefix("database.").replace("=", ": ", 1) for line in settings(postgres, tmp_path)]
+    (config / "nexus.yaml").write_text("database:\n" + "".join(f"  {line}\n" for line in lines))
+    up = processes.start("up", build_dir / "nexus", "up", "--profile", "standard", "--config", config, "--data",
+                         tmp_path / "data", "--port", port)
+    wait_until(lambda: port_is_open(port) or not up.is_running(), 60, "the core listening")
+    assert up.is_running(), up.text()
+    wait_until(lambda: postgres.value("SELECT to_regclass('hist.raw') IS NOT NULL", "plant") == "t", 30, "the tables")
+    assert not (tmp_path / "data" / "history").exists()
+    assert requests.get(f"http://127.0.0.1:{port}/health/live", timeout=10).status_code == 200
+    assert up.stop() == 0
+
+
+def test_up_refuses_a_profile_against_its_settings(build_dir, tmp_path):
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "nexus.yaml").write_text("historian:\n  url: sqlite:here\n")
+    done = subprocess.run([build_dir / "nexus", "up", "--profile", "standard", "--config", config, "--data",
+                           tmp_path / "data", "--port", str(free_port())], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "database.host" in done.stderr and "standard" in done.stderr
+
+
+def test_ingestion_waits_for_a_database_and_says_so(platform, postgres, tmp_path):
+    postgres.stop()
+    platform.extra["ingest"] = ["historian.url=", *settings(postgres, tmp_path)]
+    platform.start("ingest")
+    ready = f"http://127.0.0.1:{platform.ingest_port}/health/ready"
+    text = wait_until(lambda: (r := requests.get(ready, timeout=10)).status_code == 503 and r.text, 30, "not ready")
+    assert f"127.0.0.1:{postgres.port}/plant" in text
+    postgres.start()
+    wait_until(lambda: requests.get(ready, timeout=10).status_code == 200, 60, "ready once the database is there")
