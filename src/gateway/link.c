@@ -14,6 +14,7 @@
 #define BACKLOG_START 4u
 #define DELAY_MS      300u  /* that the backlog may add to the shortest round trip */
 #define PACE_MS       1000u /* between two looks at how the backlog shrinks; four of them weigh as much as all before */
+#define SILENCE_MS    1000u
 #define STALL_MS      5000u /* without an acknowledgement while something is on the way */
 
 struct flight {
@@ -37,6 +38,7 @@ struct link {
     uint64_t live_start; /* records before it are backlog */
     uint64_t live_next, backlog_next;
     bool has_oversized;        /* records that this broker does not take were passed over */
+    uint64_t heard_ms;         /* the last acknowledgement */
     uint64_t first_unacked_ms; /* since when somebody owes us an acknowledgement; 0: nobody */
     bool is_online;
     double srtt_ms, rttvar_ms;
@@ -91,11 +93,11 @@ shrink(struct link *l, double least)
     l->shrunk_ms = loop_now_ms(l->loop);
 }
 
-/* One more with each batch while round trips are much shorter than they may be, then with each round trip. */
+/* With each batch by as much as its round trip was too short: a window twice as large in the next one at best. */
 static void
 grow(struct link *l, double delay)
 {
-    l->backlog_window += delay < DELAY_MS / 2.0 ? 1 : 1 / l->backlog_window;
+    l->backlog_window += 1 - delay / DELAY_MS;
     if (l->backlog_window > backlog_cap(l))
         l->backlog_window = backlog_cap(l);
 }
@@ -468,6 +470,21 @@ free_range(struct link *l, const struct batch_range *r)
     spool_free_range(l->sp, r->from, r->to);
 }
 
+/* Who was silent answers again: what went into the void more than once does not wait for its timer, nor does it hold
+ * the places of others. */
+static void
+end_silence(struct link *l, uint64_t now)
+{
+    for (unsigned i = 0; now - l->heard_ms >= SILENCE_MS && i < l->conf.window; i++) {
+        struct flight *f = &l->flights[i];
+        if (f->seq == 0 || f->attempts < 2)
+            continue;
+        f->must_resend = true;
+        f->rto_ms = rto_now(l) / 2; /* which the next attempt doubles */
+    }
+    l->heard_ms = now;
+}
+
 void
 link_ack(struct link *l, const struct batch_ack *ack)
 {
@@ -478,6 +495,7 @@ link_ack(struct link *l, const struct batch_ack *ack)
         return;
     for (unsigned i = 0; i < ack->count; i++)
         free_range(l, &ack->committed[i]);
+    end_silence(l, now);
     l->stats.last_ack_us = loop_wall_us(l->loop);
     if (l->stats.is_stalled) {
         log_info(&l->log, "the historian acknowledges again");
