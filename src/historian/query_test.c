@@ -1,6 +1,6 @@
 /* query_test.c -- the common query layer on a table of points: against naive implementations of each function, and
  * rollups against points. */
-#include "historian/backend.h"
+#include "historian/query_fake.h"
 
 #include "base/mem.h"
 #include "base/num.h"
@@ -10,274 +10,9 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
-
-#define SEC    INT64_C(1000000)
-#define T0     (INT64_C(1700000000) * SEC) /* 2023-11-14 22:13:20, in the middle of a minute, hour and day */
-#define POINTS 600
-#define ROWS   8000
-
-/* --- a backend that is a table --- */
-
-struct fake {
-    struct historian base;
-    struct point p[POINTS];
-    unsigned n;
-    enum nx_type type;
-    bool gives_rollups;
-    uint64_t seed; /* some buckets are given as points, although they could be rollups */
-    unsigned scans;
-    bool is_failing;
-};
-
-static enum nx_err
-fake_begin(struct historian *h, struct nx_note *why)
-{
-    (void)h;
-    (void)why;
-    return NX_OK;
-}
-
-static void
-fake_end(struct historian *h)
-{
-    (void)h;
-}
-
-static enum nx_err
-fake_find(struct historian *h, const char *topic, struct arena *a, struct history_series *out, struct nx_note *why)
-{
-    (void)a;
-    if (strcmp(topic, "t") != 0)
-        return nx_fail(why, NX_E_NOT_FOUND, "no %s", topic);
-    *out = (struct history_series){.id = 1, .unit = "bar", .data_type = ((struct fake *)h)->type};
-    return NX_OK;
-}
-
-static bool
-naive_number(const struct point *p, double *v)
-{
-    return (p->quality & 0xC0) != 0 && p->value.type != NX_TYPE_STRING && value_as_double(&p->value, v);
-}
-
-static bool
-naive_rollup(const struct point *p, unsigned n, int64_t start, int64_t width, struct history_rollup *r)
-{
-    *r = (struct history_rollup){.time_us = start};
-    r->first = (struct history_row){p[0].time_us, p[0].quality, p[0].value};
-    r->last = (struct history_row){p[n - 1].time_us, p[n - 1].quality, p[n - 1].value};
-    for (unsigned i = n; i-- > 0;) {
-        double v;
-        int64_t end = i + 1 < n ? p[i + 1].time_us : start + width;
-
-        if (p[i].value.type == NX_TYPE_STRING)
-            return false;
-        if (!naive_number(&p[i], &v)) {
-            r->n_bad++;
-            r->first_bad_us = p[i].time_us;
-            r->first_bad_quality = p[i].quality;
-            continue;
-        }
-        if (r->n == 0 || v <= r->min.value) {
-            r->min = (struct history_mark){p[i].time_us, v};
-            r->min_quality = p[i].quality;
-        }
-        if (r->n == 0 || v >= r->max.value) {
-            r->max = (struct history_mark){p[i].time_us, v};
-            r->max_quality = p[i].quality;
-        }
-        r->n++;
-        r->sum += v;
-        r->area += v * (double)(end - p[i].time_us);
-        r->area_us += end - p[i].time_us;
-    }
-    return true;
-}
-
-static bool
-give_bucket(struct fake *f, const struct point *p, unsigned n, int64_t from, int64_t to, int64_t width,
-            const struct history_sink *sink)
-{
-    int64_t start = grid_floor(p[0].time_us, width);
-    struct history_rollup r;
-
-    if (start >= from && start + width <= to && num_random(&f->seed) % 4 != 0 && naive_rollup(p, n, start, width, &r))
-        return sink->rollup(sink->arg, &r);
-    return sink->points(sink->arg, p, n);
-}
-
-static enum nx_err
-fake_scan(struct historian *h, const struct history_series *s, int64_t from, int64_t to, enum history_level level,
-          const struct history_sink *sink, struct nx_note *why)
-{
-    struct fake *f = (struct fake *)h;
-    int64_t width = f->gives_rollups && level != HISTORY_LEVEL_RAW ? history_level_us(level) : INT64_C(1) << 62;
-
-    assert_int_equal(1, s->id);
-    f->scans++;
-    if (f->is_failing)
-        return nx_fail(why, NX_E_IO, "broken");
-    if (!sink->points(sink->arg, NULL, 0))
-        return NX_OK;
-    for (unsigned i = 0, k; i < f->n; i += k) {
-        for (k = 0; i + k < f->n && grid_floor(f->p[i + k].time_us, width) == grid_floor(f->p[i].time_us, width); k++)
-            if (f->p[i + k].time_us < from || f->p[i + k].time_us >= to)
-                break;
-        if (k == 0)
-            k = 1;
-        else if (!give_bucket(f, &f->p[i], k, from, to, width, sink))
-            break;
-    }
-    return NX_OK;
-}
-
-static enum nx_err
-fake_before(struct historian *h, const struct history_series *s, int64_t time_us, struct arena *a,
-            struct history_row *out, struct nx_note *why)
-{
-    struct fake *f = (struct fake *)h;
-
-    (void)s;
-    (void)a;
-    (void)why;
-    for (unsigned i = 0; i < f->n && f->p[i].time_us < time_us; i++)
-        *out = (struct history_row){f->p[i].time_us, f->p[i].quality, f->p[i].value};
-    return NX_OK;
-}
-
-static const struct historian_backend fake_backend = {
-    .begin = fake_begin, .end = fake_end, .find = fake_find, .scan = fake_scan, .before = fake_before};
-
-static struct fake *
-fake_new(void)
-{
-    struct fake *f = mem_alloc(sizeof *f);
-
-    f->base.backend = &fake_backend;
-    f->type = NX_TYPE_DOUBLE;
-    f->seed = 1;
-    return f;
-}
-
-static void
-put(struct fake *f, int64_t time_us, double v)
-{
-    f->p[f->n++] = (struct point){.time_us = time_us, .quality = NX_Q_GOOD, .value = nx_value_double(v)};
-}
-
-static void
-put_bad(struct fake *f, int64_t time_us)
-{
-    f->p[f->n++] = (struct point){.time_us = time_us, .quality = NX_Q_TIMEOUT};
-}
-
-static const char *const texts[] = {"text", "another", ""};
-
-static struct nx_value
-text_value(const char *text)
-{
-    return nx_value_string(text, strlen(text));
-}
-
-static struct point
-random_point(uint64_t *seed, int64_t time_us, bool has_texts)
-{
-    struct point p = {.time_us = time_us, .quality = NX_Q_GOOD};
-    double v = (double)((int)(num_random(seed) % 41) - 20);
-
-    switch (num_random(seed) % 16) {
-    case 0:
-        p.quality = NX_Q_TIMEOUT;
-        break;
-    case 1:
-        p.quality = NX_Q_BAD; /* a bad point that has a value */
-        p.value = nx_value_double(v * 100);
-        break;
-    case 2:
-        p.value = has_texts ? text_value(texts[num_random(seed) % 3]) : nx_value_int((int64_t)v);
-        break;
-    case 3:
-        p.quality = NX_Q_UNCERTAIN;
-        p.value = nx_value_double(v / 3);
-        break;
-    case 4:
-        p.value = nx_value_int((int64_t)v);
-        break;
-    default:
-        p.value = nx_value_double(v / 8);
-    }
-    return p;
-}
-
-static void
-fill_random(struct fake *f, uint64_t *seed)
-{
-    static const enum nx_type types[] = {NX_TYPE_DOUBLE, NX_TYPE_INT, NX_TYPE_BOOL, NX_TYPE_NONE};
-    int64_t at = T0 + (int64_t)(num_random(seed) % 1000) * 60 * SEC, step = INT64_C(1) << (20 + num_random(seed) % 13);
-    bool has_texts = num_random(seed) % 2;
-
-    f->n = (unsigned)(num_random(seed) % POINTS);
-    f->type = types[num_random(seed) % 4];
-    for (unsigned i = 0; i < f->n; i++) {
-        at += 1 + (int64_t)(num_random(seed) % (uint64_t)step);
-        if (num_random(seed) % 40 == 0)
-            at += 30 * step;
-        f->p[i] = random_point(seed, at, has_texts);
-    }
-}
-
-/* --- asking --- */
-
-struct rows {
-    struct history_row row[ROWS];
-    unsigned n;
-    struct history_summary summary;
-};
-
-static bool
-keep_row(void *arg, const struct history_row *row)
-{
-    struct rows *r = arg;
-    struct history_row *kept = &r->row[r->n++];
-
-    assert_true(r->n <= ROWS);
-    *kept = *row;
-    for (unsigned i = 0; row->value.type == NX_TYPE_STRING && i < MEM_COUNT(texts); i++)
-        if (slice_eq_str(slice(row->value.s, row->value.len), texts[i]))
-            kept->value.s = texts[i]; /* else the sanitizer finds it */
-    return true;
-}
-
-static void
-ask(struct fake *f, const struct history_query *q, struct rows *rows)
-{
-    struct arena a = {0};
-    struct nx_note why;
-
-    rows->n = 0;
-    assert_int_equal(NX_OK, historian_query(&f->base, q, &a, keep_row, rows, &rows->summary, &why));
-    assert_string_equal("bar", rows->summary.unit);
-    arena_free(&a);
-}
-
-static struct history_query
-random_query(const struct fake *f, uint64_t *seed)
-{
-    int64_t first = f->n ? f->p[0].time_us : T0, span = f->n ? f->p[f->n - 1].time_us - first + 1 : 1;
-    struct history_query q = {.topic = "t"};
-
-    q.fn = (enum history_fn)(HISTORY_MINMAX + num_random(seed) % 5);
-    q.fill = (enum history_fill)(num_random(seed) % 4);
-    q.resolution = (enum history_resolution)(num_random(seed) % 5);
-    q.max_points = 1 + (uint32_t)(num_random(seed) % (num_random(seed) % 3 ? 300 : 6));
-    q.from_us = first - span / 4 + (int64_t)(num_random(seed) % (uint64_t)span);
-    q.to_us = q.from_us + 1 + (int64_t)(num_random(seed) % (uint64_t)(span + span / 2 + 1));
-    return q;
-}
 
 static bool
 is_near(double a, double b)
@@ -316,14 +51,14 @@ rollups_answer_as_points_do(void **state)
         bool is_exact;
 
         if (round % 8 == 0)
-            fill_random(f, &seed);
-        q = random_query(f, &seed);
+            fake_fill(f, &seed);
+        q = fake_query(f, &seed);
         is_exact = q.fn != HISTORY_AVG && q.fn != HISTORY_TWA;
         f->gives_rollups = false;
-        ask(f, &q, points);
+        fake_ask(f, &q, points);
         f->gives_rollups = true;
         f->seed = round;
-        ask(f, &q, rollups);
+        fake_ask(f, &q, rollups);
         assert_int_equal(HISTORY_RESOLUTION_RAW, points->summary.resolution);
         with_rollups += rollups->summary.resolution != HISTORY_RESOLUTION_RAW;
         assert_int_equal(points->summary.raw_count, rollups->summary.raw_count);
@@ -379,7 +114,7 @@ naive_twa(const struct fake *f, int64_t lo, int64_t hi, double *mean)
 
         a = a < lo ? lo : a;
         b = b > hi ? hi : b;
-        if (a >= b || !naive_number(&f->p[i], &v))
+        if (a >= b || !fake_number(&f->p[i], &v))
             continue;
         area += v * (double)(b - a);
         us += (double)(b - a);
@@ -428,13 +163,13 @@ twa_is_the_mean_of_the_steps(void **state)
         struct history_query q;
         struct grid g;
 
-        fill_random(f, &seed);
-        q = random_query(f, &seed);
+        fake_fill(f, &seed);
+        q = fake_query(f, &seed);
         q.fn = HISTORY_TWA;
         q.fill = HISTORY_FILL_NONE;
         q.resolution = HISTORY_RESOLUTION_RAW;
         f->gives_rollups = true;
-        ask(f, &q, rows);
+        fake_ask(f, &q, rows);
         g = grid_of(&q, rows);
         for (int64_t b = 0; b <= grid_bucket(&g, q.to_us - 1); b++) {
             int64_t lo = grid_start(&g, b), hi = grid_end(&g, b);
@@ -468,14 +203,14 @@ values_hold_from_before_the_range(void **state)
                               .resolution = HISTORY_RESOLUTION_RAW};
 
     (void)state;
-    put(f, T0 - 5 * SEC, 10);
-    put(f, T0 + 25 * SEC, 20);
-    put_bad(f, T0 + 75 * SEC);
-    ask(f, &q, &rows);
+    fake_put(f, T0 - 5 * SEC, 10);
+    fake_put(f, T0 + 25 * SEC, 20);
+    fake_put_bad(f, T0 + 75 * SEC);
+    fake_ask(f, &q, &rows);
     assert_int_equal(1, rows.n);
     assert_true(is_near((10 * 25 + 20 * 50) / 75.0, rows.row[0].value.d));
     q.fn = HISTORY_AVG;
-    ask(f, &q, &rows);
+    fake_ask(f, &q, &rows);
     assert_true(rows.row[0].value.d == 20);
     free(f);
 }
@@ -488,8 +223,8 @@ area(double ax, double ay, double bx, double by, double cx, double cy)
 }
 
 struct plain {
-    double x[POINTS], y[POINTS];
-    int64_t t[POINTS];
+    double x[FAKE_POINTS], y[FAKE_POINTS];
+    int64_t t[FAKE_POINTS];
     unsigned n;
 };
 
@@ -551,14 +286,14 @@ lttb_takes_the_largest_triangles(void **state)
     for (unsigned round = 0; round < 600; round++) {
         struct history_query q;
 
-        fill_random(f, &seed);
-        q = random_query(f, &seed);
+        fake_fill(f, &seed);
+        q = fake_query(f, &seed);
         q.fn = HISTORY_LTTB;
         q.resolution = HISTORY_RESOLUTION_RAW;
-        ask(f, &q, rows);
+        fake_ask(f, &q, rows);
         s->n = 0;
         for (unsigned i = 0; i < f->n; i++)
-            if (f->p[i].time_us >= q.from_us && f->p[i].time_us < q.to_us && naive_number(&f->p[i], &s->y[s->n])) {
+            if (f->p[i].time_us >= q.from_us && f->p[i].time_us < q.to_us && fake_number(&f->p[i], &s->y[s->n])) {
                 s->t[s->n] = f->p[i].time_us;
                 s->x[s->n++] = (double)(f->p[i].time_us - T0) / SEC;
             }
@@ -584,13 +319,13 @@ lttb_keeps_a_peak_in_an_hour_of_minutes(void **state)
     bool has_peak = false;
 
     (void)state;
-    for (unsigned i = 0; i < POINTS; i++)
-        put(f, T0 + i * 60 * SEC, i == 317 ? 100 : i % 2);
+    for (unsigned i = 0; i < FAKE_POINTS; i++)
+        fake_put(f, T0 + i * 60 * SEC, i == 317 ? 100 : i % 2);
     f->gives_rollups = true;
     q.max_points = 20; /* of 30 minutes each: minutes serve */
-    ask(f, &q, &rows);
+    fake_ask(f, &q, &rows);
     assert_int_equal(HISTORY_RESOLUTION_MINUTE, rows.summary.resolution);
-    assert_int_equal(POINTS, rows.summary.raw_count);
+    assert_int_equal(FAKE_POINTS, rows.summary.raw_count);
     assert_true(rows.n <= 20);
     for (unsigned i = 0; i < rows.n; i++)
         has_peak = has_peak || rows.row[i].value.d == 100;
@@ -663,14 +398,14 @@ empty_buckets_are_filled(void **state)
     for (unsigned round = 0; round < 900; round++) {
         struct history_query q;
 
-        fill_random(f, &seed);
-        q = random_query(f, &seed);
+        fake_fill(f, &seed);
+        q = fake_query(f, &seed);
         q.fn = fns[round % 3];
         q.resolution = HISTORY_RESOLUTION_RAW;
         q.fill = HISTORY_FILL_NONE;
-        ask(f, &q, none);
+        fake_ask(f, &q, none);
         q.fill = (enum history_fill)(1 + round / 3 % 3);
-        ask(f, &q, filled);
+        fake_ask(f, &q, filled);
         check_filled(f, &q, none, filled);
         added += filled->n - none->n;
     }
@@ -695,9 +430,9 @@ a_line_joins_two_means(void **state)
                               .resolution = HISTORY_RESOLUTION_RAW};
 
     (void)state;
-    put(f, T0 + 3 * SEC, 0);
-    put(f, T0 + 41 * SEC, 40);
-    ask(f, &q, &rows);
+    fake_put(f, T0 + 3 * SEC, 0);
+    fake_put(f, T0 + 41 * SEC, 40);
+    fake_ask(f, &q, &rows);
     assert_int_equal(6, rows.n);
     for (unsigned i = 0; i < 6; i++) {
         assert_int_equal(T0 + i * 10 * SEC, rows.row[i].time_us);
@@ -730,8 +465,8 @@ the_level_follows_the_width(void **state)
     struct rows rows;
 
     (void)state;
-    for (unsigned i = 0; i < POINTS; i++)
-        put(f, day + i * 6 * 3600 * SEC / 5, i);
+    for (unsigned i = 0; i < FAKE_POINTS; i++)
+        fake_put(f, day + i * 6 * 3600 * SEC / 5, i);
     f->gives_rollups = true;
     for (unsigned i = 0; i < MEM_COUNT(cases); i++) {
         struct history_query q = {.topic = "t",
@@ -741,7 +476,7 @@ the_level_follows_the_width(void **state)
                                   .max_points = cases[i].buckets};
 
         for (f->seed = 1; f->seed < 400; f->seed += 97) { /* one of them gives rollups */
-            ask(f, &q, &rows);
+            fake_ask(f, &q, &rows);
             if (rows.summary.resolution == cases[i].resolution)
                 break;
         }
@@ -791,8 +526,8 @@ a_query_is_canceled(void **state)
     struct arena a = {0};
 
     (void)state;
-    for (unsigned i = 0; i < POINTS; i++)
-        put(f, T0 + i * SEC, i);
+    for (unsigned i = 0; i < FAKE_POINTS; i++)
+        fake_put(f, T0 + i * SEC, i);
     for (unsigned i = 0; i < MEM_COUNT(fns); i++) {
         unsigned left = 2; /* asked before the first points, then with them */
         struct history_query q = {.topic = "t",
@@ -803,7 +538,7 @@ a_query_is_canceled(void **state)
                                   .cancel_arg = &left};
 
         rows->n = 0;
-        assert_int_equal(NX_E_CANCELED, historian_query(&f->base, &q, &a, keep_row, rows, &rows->summary, &why));
+        assert_int_equal(NX_E_CANCELED, historian_query(&f->base, &q, &a, fake_keep_row, rows, &rows->summary, &why));
         assert_int_equal(0, rows->n);
     }
     /* Also while it fills. */
@@ -817,7 +552,7 @@ a_query_is_canceled(void **state)
                               .resolution = HISTORY_RESOLUTION_RAW,
                               .is_canceled = cancel_after,
                               .cancel_arg = &left};
-    assert_int_equal(NX_E_CANCELED, historian_query(&f->base, &q, &a, keep_row, rows, &rows->summary, &why));
+    assert_int_equal(NX_E_CANCELED, historian_query(&f->base, &q, &a, fake_keep_row, rows, &rows->summary, &why));
     assert_true(rows->n > 0 && rows->n < 4000);
     free(rows);
     free(f);
@@ -833,19 +568,19 @@ errors_end_a_query(void **state)
     struct history_query q = {.topic = "t", .from_us = INT64_MIN, .to_us = INT64_MAX, .fn = HISTORY_AVG};
 
     (void)state;
-    put(f, T0, 5);
+    fake_put(f, T0, 5);
     q.fill = HISTORY_FILL_NULL;
-    ask(f, &q, &rows);
+    fake_ask(f, &q, &rows);
     assert_int_equal(1000, rows.n);
     f->is_failing = true;
     rows.n = 0;
     for (q.fn = HISTORY_RAW; q.fn <= HISTORY_LTTB; q.fn++)
-        assert_int_equal(NX_E_IO, historian_query(&f->base, &q, &a, keep_row, &rows, &rows.summary, &why));
+        assert_int_equal(NX_E_IO, historian_query(&f->base, &q, &a, fake_keep_row, &rows, &rows.summary, &why));
     assert_int_equal(0, rows.n); /* nothing is filled in for what could not be read */
     q.topic = "other";
-    assert_int_equal(NX_E_NOT_FOUND, historian_query(&f->base, &q, &a, keep_row, &rows, &rows.summary, &why));
+    assert_int_equal(NX_E_NOT_FOUND, historian_query(&f->base, &q, &a, fake_keep_row, &rows, &rows.summary, &why));
     q.from_us = q.to_us;
-    assert_int_equal(NX_E_RANGE, historian_query(&f->base, &q, &a, keep_row, &rows, &rows.summary, &why));
+    assert_int_equal(NX_E_RANGE, historian_query(&f->base, &q, &a, fake_keep_row, &rows, &rows.summary, &why));
     free(f);
 }
 
