@@ -1,186 +1,20 @@
-/* lite_test.c -- what is particular to the SQLite historian: rollups against points, a keeper beside the writer, both
- * of them killed, retention, the bound of what waits. */
-#include "historian/historian.h"
+/* lite_test.c -- what is particular to the SQLite historian: rollups against points, a keeper beside the writer,
+ * retention, the bound of what waits, the value before a time. */
+#include "historian/sqlite/lite_fixture.h"
 
 #include "base/mem.h"
 #include "base/num.h"
 #include "db/db.h"
 
-#include <dirent.h>
-#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+#include <string.h>
 
 #include <cmocka.h>
-
-#define SEC   INT64_C(1000000)
-#define HOUR  (3600 * SEC)
-#define DAY   (86400 * SEC)
-#define START (INT64_C(19700) * DAY) /* a midnight in 2023 */
-#define ROWS  4000
-
-static int64_t now_us;
-
-static int64_t
-fake_now(void)
-{
-    return now_us;
-}
-
-struct store {
-    char dir[64], url[80];
-};
-
-static void
-store_make(struct store *s)
-{
-    (void)snprintf(s->dir, sizeof s->dir, "/tmp/nexus-lite-XXXXXX");
-    assert_non_null(mkdtemp(s->dir));
-    (void)snprintf(s->url, sizeof s->url, "sqlite:%s", s->dir);
-}
-
-static void
-store_remove(const struct store *s)
-{
-    DIR *dir = opendir(s->dir);
-
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        char path[400];
-
-        (void)snprintf(path, sizeof path, "%s/%s", s->dir, e->d_name);
-        (void)unlink(path);
-    }
-    if (dir)
-        (void)closedir(dir);
-    (void)rmdir(s->dir);
-}
-
-static unsigned
-count_files(const struct store *s, const char *prefix, size_t name_len)
-{
-    DIR *dir = opendir(s->dir);
-    unsigned n = 0;
-
-    for (struct dirent *e; dir && (e = readdir(dir));)
-        n += strncmp(e->d_name, prefix, strlen(prefix)) == 0 && strlen(e->d_name) == name_len;
-    if (dir)
-        (void)closedir(dir);
-    return n;
-}
-
-static struct historian *
-store_open(const struct store *s, struct historian_conf conf)
-{
-    struct historian *h;
-    struct nx_note why;
-
-    conf.url = s->url;
-    conf.wall_us = fake_now;
-    if (historian_open(&h, &conf, &why) != NX_OK)
-        fail_msg("%s", why.text);
-    return h;
-}
-
-static struct historian *
-open_as(const struct store *s, enum historian_role role)
-{
-    return store_open(s, (struct historian_conf){.role = role});
-}
-
-static void
-must(enum nx_err err, const struct nx_note *why)
-{
-    if (err != NX_OK)
-        fail_msg("%s", why->text);
-}
-
-static enum nx_err
-commit_as(struct historian *h, const char *topic, uint64_t seq, const struct point *p, unsigned n, struct nx_note *why)
-{
-    struct series series = {.topic = slice_str(topic), .unit = slice_str("bar"), .data_type = NX_TYPE_DOUBLE};
-    struct batch b = {
-        .hdr = {slice_str("gw"), 9, 0, seq}, .series = &series, .series_count = 1, .points = p, .point_count = n};
-    struct historian_commit_result result;
-
-    return historian_commit(h, &b, 1, &result, why);
-}
-
-static void
-commit(struct historian *h, uint64_t seq, const struct point *p, unsigned n)
-{
-    struct nx_note why;
-
-    must(commit_as(h, "t", seq, p, n, &why), &why);
-}
-
-static void
-seal(struct historian *h)
-{
-    struct nx_note why;
-
-    must(historian_seal(h, &why), &why);
-}
-
-static struct point
-point_at(int64_t time_us, double v)
-{
-    return (struct point){.time_us = time_us, .quality = NX_Q_GOOD, .value = nx_value_double(v)};
-}
-
-struct rows {
-    struct history_row row[ROWS];
-    unsigned n;
-    struct history_summary summary;
-};
-
-static bool
-keep_row(void *arg, const struct history_row *row)
-{
-    struct rows *r = arg;
-
-    assert_true(r->n < ROWS);
-    r->row[r->n] = *row;
-    if (row->value.type == NX_TYPE_STRING)
-        r->row[r->n].value = nx_value_string("text", 4);
-    r->n++;
-    return true;
-}
-
-static void
-ask(struct historian *h, struct history_query q, struct rows *rows)
-{
-    struct arena a = {0};
-    struct nx_note why;
-
-    q.topic = "t";
-    rows->n = 0;
-    must(historian_query(h, &q, &a, keep_row, rows, &rows->summary, &why), &why);
-    arena_free(&a);
-}
-
-static void
-assert_same(const struct rows *a, const struct rows *b)
-{
-    double x, y;
-
-    assert_int_equal(a->summary.raw_count, b->summary.raw_count);
-    assert_int_equal(a->n, b->n);
-    for (unsigned i = 0; i < a->n; i++) {
-        assert_int_equal(a->row[i].time_us, b->row[i].time_us);
-        assert_int_equal(a->row[i].quality, b->row[i].quality);
-        assert_int_equal(a->row[i].value.type, b->row[i].value.type);
-        if (value_as_double(&a->row[i].value, &x) && value_as_double(&b->row[i].value, &y))
-            assert_true(fabs(x - y) <= 1e-9 * (1 + fabs(x)));
-    }
-}
 
 /* --- rollups --- */
 
@@ -485,146 +319,6 @@ a_keeper_seals_while_values_are_stored_and_read(void **state)
     free(rows);
 }
 
-/* --- kill -9 --- */
-
-#define KILL_POINTS 50u
-
-static void
-points_of(uint64_t seq, struct point *p)
-{
-    for (unsigned k = 0; k < KILL_POINTS; k++)
-        p[k] = point_at(START + (int64_t)((seq * KILL_POINTS + k) * 7919 % 8000) * 60 * SEC, (double)seq);
-}
-
-static uint64_t
-last_seq(struct historian *h)
-{
-    struct historian_ledger_row *rows;
-    struct arena a = {0};
-    struct nx_note why;
-    uint64_t last;
-    size_t n;
-
-    must(historian_ledger(h, &a, &rows, &n, &why), &why);
-    last = n > 0 ? rows[0].last_seq : 0;
-    if (n > 0)
-        assert_int_equal(0, rows[0].missing);
-    arena_free(&a);
-    return last;
-}
-
-static void
-write_until_killed(const struct store *s)
-{
-    struct historian *h = open_as(s, HISTORIAN_WRITER);
-    struct timespec pause = {.tv_nsec = 500000};
-
-    for (uint64_t seq = last_seq(h) + 1; seq <= 160; seq++) {
-        struct point p[KILL_POINTS];
-
-        points_of(seq, p);
-        commit(h, seq, p, KILL_POINTS);
-        (void)nanosleep(&pause, NULL);
-    }
-    for (;;)
-        (void)pause.tv_sec, (void)usleep(1000);
-}
-
-static void
-keep_until_killed(const struct store *s)
-{
-    struct historian *keeper = open_as(s, HISTORIAN_KEEPER);
-
-    for (;;)
-        seal(keeper);
-}
-
-static pid_t
-start(void (*run)(const struct store *s), const struct store *s)
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        run(s);
-        _exit(1);
-    }
-    return pid;
-}
-
-static void
-kill_one(pid_t pid)
-{
-    int status;
-
-    assert_int_equal(0, kill(pid, SIGKILL));
-    assert_int_equal(pid, waitpid(pid, &status, 0));
-    assert_true(WIFSIGNALED(status)); /* it was well until then */
-}
-
-static void
-check_all(const struct store *s, struct rows *a, struct rows *b)
-{
-    struct historian *h = open_as(s, HISTORIAN_READER);
-    struct history_query q = {.from_us = START, .to_us = START + 6 * DAY, .max_points = HISTORY_NO_LIMIT};
-    uint64_t seq = last_seq(h);
-
-    for (int64_t day = 0; day < 6 && seq > 0; day++) {
-        q.from_us = START + day * DAY;
-        q.to_us = q.from_us + DAY;
-        q.max_points = 24;
-        q.fn = day % 2 ? HISTORY_MINMAX : HISTORY_TWA;
-        q.resolution = HISTORY_RESOLUTION_RAW;
-        ask(h, q, a);
-        q.resolution = HISTORY_RESOLUTION_HOUR;
-        ask(h, q, b);
-        assert_same(a, b);
-    }
-    q = (struct history_query){.from_us = START, .to_us = START + 6 * DAY, .fn = HISTORY_AVG, .max_points = 1};
-    q.resolution = HISTORY_RESOLUTION_RAW;
-    if (seq > 0)
-        ask(h, q, a);
-    assert_int_equal(seq * KILL_POINTS, seq > 0 ? a->summary.raw_count : 0);
-    historian_close(&h);
-}
-
-static void
-killed_anywhere_nothing_is_lost_or_double(void **state)
-{
-    struct store s;
-    struct rows *a = mem_alloc(sizeof *a), *b = mem_alloc(sizeof *b);
-    struct historian *h;
-    uint64_t seed = 21;
-
-    (void)state;
-    store_make(&s);
-    now_us = START + 9 * DAY;
-    h = open_as(&s, HISTORIAN_WRITER); /* closed again before the first child: SQLite does not survive fork */
-    historian_close(&h);
-    for (unsigned round = 0; round < 15; round++) {
-        pid_t writer = start(write_until_killed, &s), keeper = start(keep_until_killed, &s);
-
-        (void)usleep((useconds_t)(4000 + num_random(&seed) % 60000));
-        kill_one(num_random(&seed) % 2 ? keeper : writer);
-        /* The other goes on for a while. */
-        (void)usleep((useconds_t)(num_random(&seed) % 20000));
-        if (waitpid(keeper, NULL, WNOHANG) == 0)
-            kill_one(keeper);
-        if (waitpid(writer, NULL, WNOHANG) == 0)
-            kill_one(writer);
-        h = open_as(&s, HISTORIAN_WRITER);
-        historian_close(&h);
-        check_all(&s, a, b);
-    }
-    h = open_as(&s, HISTORIAN_WRITER);
-    assert_true(last_seq(h) > 20);
-    seal(h);
-    historian_close(&h);
-    check_all(&s, a, b);
-    store_remove(&s);
-    free(a);
-    free(b);
-}
-
 /* --- the value before a time --- */
 
 static void
@@ -680,7 +374,6 @@ main(void)
         cmocka_unit_test(there_is_one_keeper_and_it_works_for_the_writer),
         cmocka_unit_test(what_waits_is_bounded),
         cmocka_unit_test(a_keeper_seals_while_values_are_stored_and_read),
-        cmocka_unit_test(killed_anywhere_nothing_is_lost_or_double),
         cmocka_unit_test(the_value_before_is_found_wherever_it_is),
     };
 
