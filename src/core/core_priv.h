@@ -58,7 +58,7 @@ struct core {
     unsigned queries_running;     /* history queries there (atomic) */
     unsigned exports_running;     /* of them unlimited ones (atomic) */
     unsigned logins_running;      /* passwords being checked there (atomic) */
-    struct ledger_totals ledger; /* as of the last look; loop */
+    struct ledger_totals ledger;  /* as of the last look; loop */
     unsigned ticks;
     bool is_ledger_running;
     int64_t started_us;
