@@ -25,6 +25,7 @@ struct serial {
     enum serial_state state;
     bool is_closed;       /* by the user: no callback any more */
     bool is_flush_queued; /* flush_turn() is deferred */
+    bool is_drained;      /* the rest was sent before the close; a pty may still hold it */
     bool is_paused;
     bool is_full; /* the kernel took only a part */
     bool is_lent; /* a worker has fd and sending */
@@ -85,7 +86,7 @@ close_port(struct serial *s)
 {
     close_poll(s);
     if (s->fd >= 0 && !s->is_lent) {
-        serial_port_close(s->fd);
+        serial_port_close(s->fd, s->is_drained);
         s->fd = -1;
     }
 }
@@ -289,9 +290,9 @@ send_rest(void *arg)
     struct serial *s = arg;
 
     if (s->conf.rs485 == RS485_RTS)
-        (void)serial_port_send_rts(s->fd, wbuf_slice_of(&s->sending), s->conf.rts_delay_us);
+        s->is_drained = serial_port_send_rts(s->fd, wbuf_slice_of(&s->sending), s->conf.rts_delay_us) == 0;
     else
-        (void)serial_port_send(s->fd, wbuf_slice_of(&s->sending));
+        s->is_drained = serial_port_send(s->fd, wbuf_slice_of(&s->sending)) == 0;
 }
 
 static void

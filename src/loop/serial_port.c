@@ -266,7 +266,7 @@ serial_port_open(const struct serial_conf *conf, int *fd, struct nx_note *why)
         return err;
     err = prepare(*fd, conf, rate, why);
     if (err != NX_OK) {
-        serial_port_close(*fd);
+        serial_port_close(*fd, false);
         *fd = -1;
     }
     return err;
@@ -325,9 +325,10 @@ serial_port_send_rts(int fd, struct slice data, uint32_t delay_us)
 }
 
 void
-serial_port_close(int fd)
+serial_port_close(int fd, bool is_drained)
 {
-    (void)tcflush(fd, TCOFLUSH); /* close() would wait until it is out */
-    (void)ioctl(fd, TIOCNXCL);   /* it would outlive us on a pty */
+    if (!is_drained)
+        (void)tcflush(fd, TCOFLUSH); /* close() would wait until it is out */
+    (void)ioctl(fd, TIOCNXCL);       /* it would outlive us on a pty */
     (void)close(fd);
 }

@@ -13,7 +13,7 @@ enum nx_err serial_port_open(const struct serial_conf *conf, int *fd, struct nx_
 int serial_port_send(int fd, struct slice data);
 /* The same with RTS raised from delay_us before until delay_us after. */
 int serial_port_send_rts(int fd, struct slice data, uint32_t delay_us);
-/* Drops output that has not left, unlocks, closes. Does not block. */
-void serial_port_close(int fd);
+/* Drops output that has not left, unless serial_port_send() has seen it out, unlocks, closes. Does not block. */
+void serial_port_close(int fd, bool is_drained);
 
 #endif
