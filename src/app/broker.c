@@ -1,5 +1,6 @@
 /* broker.c -- everything that Mosquitto needs, written before it starts. */
 #include "app/broker.h"
+#include "app/secret.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -50,7 +51,6 @@ static const struct broker_user USERS[] = {
 /* --- passwords --- */
 
 enum {
-    PASSWORD_BYTES = 24,
     SALT_BYTES = 12, /* as mosquitto_passwd of 2.0 writes and reads them */
     HASH_BYTES = 64,
     ITERATIONS = 101, /* enough: the passwords are random, nobody can guess them */
@@ -59,33 +59,11 @@ enum {
 #define BASE64_CAP(n) (((n) + 2) / 3 * 4 + 1)
 
 static enum nx_err
-write_secret(const char *path, struct nx_note *why)
-{
-    uint8_t raw[PASSWORD_BYTES];
-    char text[BASE64_CAP(PASSWORD_BYTES)];
-
-    if (RAND_bytes(raw, sizeof raw) != 1)
-        return nx_fail(why, NX_E_INTERNAL, "the system gives no random numbers for %s", path);
-    int len = EVP_EncodeBlock((unsigned char *)text, raw, sizeof raw);
-    /* The URL alphabet, so that the password can stand in a URL and on a command line. */
-    for (int i = 0; i < len; i++)
-        text[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i];
-    return file_write(path, slice(text, (size_t)len), 0600, why);
-}
-
-static enum nx_err
 password_of(const char *dir, const char *user, char **out, struct nx_note *why)
 {
     char *path = mem_printf("%s/mqtt-%s", dir, user);
-    enum nx_err err = NX_OK;
+    enum nx_err err = secret_of(path, out, why);
 
-    *out = NULL;
-    if (access(path, F_OK) != 0)
-        err = write_secret(path, why);
-    if (!err)
-        err = file_read_secret(path, out, why);
-    if (!err && !**out)
-        err = nx_fail(why, NX_E_CONFIG, "%s is empty: remove it, a new password is made at the next start", path);
     free(path);
     return err;
 }

@@ -2,11 +2,13 @@
  *
  * Starts Mosquitto (and with --demo the simulated plant), then gateway, ingestion and core when the broker listens;
  * starts again whatever falls; stops in the order in which values flow, so that nothing waits in a pipe whose end is
- * already gone: gateway, ingestion, core, simulator, broker. Everything it makes lies under --data. */
+ * already gone: gateway, ingestion, core, simulator, broker, and the PostgreSQL of the profile standard. Everything it
+ * makes lies under --data. */
 #include "app/broker.h"
 #include "app/child.h"
 #include "app/command.h"
 #include "app/historian.h"
+#include "app/postgres.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -31,7 +33,7 @@
 #define DEMO_PORT        15020
 #define DEMO_MACHINES    10
 
-enum { CHILD_GATEWAY, CHILD_INGEST, CHILD_CORE, CHILD_SIM, CHILD_BROKER, CHILD_COUNT };
+enum { CHILD_GATEWAY, CHILD_INGEST, CHILD_CORE, CHILD_SIM, CHILD_BROKER, CHILD_POSTGRES, CHILD_COUNT };
 
 struct up {
     struct loop *loop;
@@ -42,6 +44,7 @@ struct up {
     bool has_standard, has_own_store; /* --profile standard; the settings say where the values are */
     uint16_t http_port, gateway_port, ingest_port, demo_port;
     struct broker_info broker;
+    struct postgres_info postgres; /* port 0: not ours */
     char devices_path[PATH_MAX + 32];
     int lock_fd;
     struct child children[CHILD_COUNT];
@@ -171,6 +174,8 @@ static void
 start_all(struct up *u)
 {
     child_start(&u->children[CHILD_BROKER]);
+    if (u->postgres.port > 0)
+        child_start(&u->children[CHILD_POSTGRES]);
     if (u->is_demo) {
         (void)unlink(u->devices_path); /* the simulator writes it anew with this run's ports */
         child_start(&u->children[CHILD_SIM]);
@@ -266,16 +271,38 @@ set_path(struct up *u, struct child *c, const char *key, const char *format)
     set(c, key, text);
 }
 
-/* What the settings say, else SQLite below --data; with the profile standard a PostgreSQL of this machine. */
+/* What the settings say, else SQLite below --data; with the profile standard a PostgreSQL of our own. */
 static void
 set_store(struct up *u, struct child *c)
 {
     if (u->has_own_store)
         return;
-    if (u->has_standard)
-        set(c, "database.host", "127.0.0.1");
-    else
+    if (u->has_standard) {
+        set(c, "historian.url", u->postgres.url);
+        set(c, "database.password_file", u->postgres.password_path);
+    } else {
         set_path(u, c, "historian.url", "history");
+    }
+}
+
+static void
+make_postgres(struct up *u)
+{
+    struct child *c = &u->children[CHILD_POSTGRES];
+
+    child_init(c, u->loop, "postgres", u->exe);
+    if (u->postgres.user[0]) {
+        child_arg(c, "--user");
+        child_arg(c, "%s", u->postgres.user);
+    }
+    child_arg(c, "%s", u->postgres.program_path);
+    child_arg(c, "-D");
+    child_arg(c, "%s", u->postgres.cluster_dir);
+    child_arg(c, "--listen_addresses=127.0.0.1");
+    child_arg(c, "--port=%u", u->postgres.port);
+    child_arg(c, "--unix_socket_directories=");
+    child_arg(c, "--max_wal_size=4GB");
+    child_arg(c, "--wal_compression=on");
 }
 
 static void
@@ -309,6 +336,7 @@ make_children(struct up *u)
     child_arg(broker, "%s", u->broker.program_path);
     child_arg(broker, "-c");
     child_arg(broker, "%s", u->broker.config_path);
+    make_postgres(u);
     child_init(sim, u->loop, "sim", u->exe);
     child_arg(sim, "%s", u->exe);
     child_arg(sim, "sim");
@@ -485,6 +513,8 @@ prepare(struct up *u, const char *data, const char *config_dir, const char *port
         err = choose_ports(u, port, why);
     if (err == NX_OK)
         err = broker_prepare(u->data, 1883, &u->broker, why);
+    if (err == NX_OK && u->has_standard && !u->has_own_store)
+        err = postgres_prepare(u->data, 5432, &u->postgres, why);
     if (err == NX_OK)
         err = find_devices(u, config_dir, why);
     if (err == NX_OK)

@@ -1,12 +1,20 @@
 """The platform on PostgreSQL as people set it up: database.* settings, the profile standard, and what they are told."""
+import os
+import pathlib
+import re
+import shutil
+import signal
 import subprocess
+import tempfile
 
 import paho.mqtt.client as paho
 import pytest
 import requests
 
+from support.platform import Api
 from support.postgres import Postgres
 from support.process import free_port, port_is_open, wait_until
+
 
 @pytest.fixture
 def postgres(processes, tmp_path):
@@ -84,3 +92,35 @@ def test_ingestion_waits_for_a_database_and_says_so(platform, postgres, tmp_path
     assert f"127.0.0.1:{postgres.port}/plant" in text
     postgres.start()
     wait_until(lambda: requests.get(ready, timeout=10).status_code == 200, 60, "ready once the database is there")
+
+
+@pytest.fixture
+def open_directory():
+    """Where another user may pass: PostgreSQL does not work as root."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="nexus-up-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def test_the_profile_standard_brings_a_postgres_of_its_own(processes, build_dir, open_directory):
+    data, port = open_directory / "data", free_port()
+    up = processes.start("up", build_dir / "nexus", "up", "--profile", "standard", "--demo", "--data", data, "--port", port)
+    wait_until(lambda: port_is_open(port) or not up.is_running(), 120, "the core listening")
+    assert up.is_running(), up.text()
+    api = Api(f"http://127.0.0.1:{port}")
+    api.set_up((data / "core" / "setup-code").read_text().strip())
+
+    def totals() -> dict:
+        return api.get("/api/v1/system/ledger")["totals"]
+
+    wait_until(lambda: totals()["points"] > 500, 60, "stored values", every=0.2)
+    assert not (data / "history").exists() and (data / "postgres" / "PG_VERSION").exists()
+    postmaster = int((data / "postgres" / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGKILL)
+    before = wait_until(lambda: int((data / "postgres" / "postmaster.pid").read_text().split()[0]) != postmaster
+                        and totals()["points"], 60, "another PostgreSQL", every=0.2)
+    wait_until(lambda: totals()["points"] > before + 500, 60, "stored values after it", every=0.2)
+    assert up.stop(60) == 0
+    assert re.findall(r'"child":"(\w+)","msg":"child stopped"', up.text())[-1] == "postgres"
+    assert not (data / "postgres" / "postmaster.pid").exists()
