@@ -2,7 +2,7 @@
  * dict.c (series and lanes in memory), stage.c (points in the order of the key), commit.c (write path), books.c
  * (ledger, statistics), keep.c (upkeep), roll.c (rollups), scan.c (reading).
  *
- * Tables, keys and locks: docs/formats/historian-postgres.md, the reasons: ADR 18. */
+ * Tables, keys and locks: docs/formats/historian-postgres.md, the reasons: ADR 17. */
 #ifndef HISTORIAN_POSTGRES_STORE_H
 #define HISTORIAN_POSTGRES_STORE_H
 
