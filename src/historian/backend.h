@@ -99,6 +99,23 @@ struct historian {
 /* One database under two names: URLs may begin with postgres: or postgresql:. */
 extern const struct historian_backend historian_sqlite, historian_postgres, historian_postgresql;
 
+/* A numbered stream of batches as the key of a hash table: unused bytes are zero. */
+struct lane_key {
+    uint64_t epoch;
+    uint32_t lane, gateway_len;
+    char gateway[64];
+};
+struct lane_key lane_key_of(const struct batch_header *hdr);
+
+/* Grows an array (which may move) so that need elements fit. */
+#define GROW(array, cap, need)                                                                                         \
+    do {                                                                                                               \
+        if ((cap) < (need)) {                                                                                          \
+            (cap) = (need) + (need) / 2;                                                                               \
+            (array) = mem_realloc((array), (cap) * sizeof *(array));                                                   \
+        }                                                                                                              \
+    } while (0)
+
 /* Sorts by time, keeps the order of equal times, drops all but the first of them; the dropped ones are counted. Uses
  * point.series as scratch. */
 size_t points_sort_unique(struct point *points, size_t n, uint64_t *duplicates);

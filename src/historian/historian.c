@@ -174,6 +174,19 @@ historian_wall_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+struct lane_key
+lane_key_of(const struct batch_header *hdr)
+{
+    struct lane_key key;
+
+    memset(&key, 0, sizeof key);
+    key.epoch = hdr->epoch;
+    key.lane = hdr->lane;
+    key.gateway_len = (uint32_t)(hdr->gateway.len < sizeof key.gateway ? hdr->gateway.len : sizeof key.gateway);
+    memcpy(key.gateway, hdr->gateway.p, key.gateway_len);
+    return key;
+}
+
 static int
 compare_points(const void *a, const void *b)
 {

@@ -292,23 +292,10 @@ pg_dict_resolve(struct pg_store *h, const struct batch *batches, size_t n, struc
 
 /* --- lanes --- */
 
-static struct pg_lane_key
-lane_key(const struct batch_header *hdr)
-{
-    struct pg_lane_key key;
-
-    memset(&key, 0, sizeof key);
-    key.epoch = hdr->epoch;
-    key.lane = hdr->lane;
-    key.gateway_len = (uint32_t)(hdr->gateway.len < sizeof key.gateway ? hdr->gateway.len : sizeof key.gateway);
-    memcpy(key.gateway, hdr->gateway.p, key.gateway_len);
-    return key;
-}
-
 struct pg_lane *
 pg_lane_find(const struct pg_store *h, const struct batch_header *hdr)
 {
-    struct pg_lane_key key = lane_key(hdr);
+    struct lane_key key = lane_key_of(hdr);
     struct pg_lane *lane;
 
     HASH_FIND(hh, h->lanes, &key, sizeof key, lane);
@@ -359,7 +346,7 @@ pg_lanes_resolve(struct pg_store *h, const struct batch *batches, size_t n, stru
 
         if (!lane) {
             lane = mem_alloc(sizeof *lane);
-            lane->key = lane_key(&batches[i].hdr);
+            lane->key = lane_key_of(&batches[i].hdr);
             HASH_ADD(hh, h->lanes, key, sizeof lane->key, lane);
         }
         if (lane->id == 0)

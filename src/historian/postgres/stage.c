@@ -7,14 +7,6 @@
 
 #define EXACT_MAX (INT64_C(1) << 53)
 
-#define GROW(array, cap, need)                                                                                         \
-    do {                                                                                                               \
-        if ((cap) < (need)) {                                                                                          \
-            (cap) = (need) + (need) / 2;                                                                               \
-            (array) = mem_realloc((array), (cap) * sizeof *(array));                                                   \
-        }                                                                                                              \
-    } while (0)
-
 struct pg_stage *
 pg_stage_new(void)
 {

@@ -38,16 +38,10 @@ struct pg_series {
     char topic[];
 };
 
-struct pg_lane_key {
-    uint64_t epoch;
-    uint32_t lane, gateway_len;
-    char gateway[64];
-};
-
-/* A stream of numbered batches. The key's unused bytes are zero. */
+/* A stream of numbered batches. */
 struct pg_lane {
     UT_hash_handle hh;
-    struct pg_lane_key key;
+    struct lane_key key;
     int32_t id;          /* 0: not known yet */
     struct seqset done;  /* what the last commit proved to be in the ledger */
     uint32_t duplicates; /* of the commit under way */

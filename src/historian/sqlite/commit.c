@@ -35,14 +35,6 @@ commit_scratch_free(struct commit_scratch **out)
     free(s);
 }
 
-#define GROW(array, cap, need)                                                                                         \
-    do {                                                                                                               \
-        if ((cap) < (need)) {                                                                                          \
-            (cap) = (need) + (need) / 2;                                                                               \
-            (array) = mem_realloc((array), (cap) * sizeof *(array));                                                   \
-        }                                                                                                              \
-    } while (0)
-
 /* --- series --- */
 
 static enum nx_err

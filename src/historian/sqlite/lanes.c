@@ -2,23 +2,10 @@
 #include "base/mem.h"
 #include "historian/sqlite/commit.h"
 
-static struct hist_lane_key
-lane_key(const struct batch_header *hdr)
-{
-    struct hist_lane_key key;
-
-    memset(&key, 0, sizeof key);
-    key.epoch = hdr->epoch;
-    key.lane = hdr->lane;
-    key.gateway_len = (uint32_t)(hdr->gateway.len < sizeof key.gateway ? hdr->gateway.len : sizeof key.gateway);
-    memcpy(key.gateway, hdr->gateway.p, key.gateway_len);
-    return key;
-}
-
 static struct hist_lane *
 lane_find(const struct lite *h, const struct batch_header *hdr)
 {
-    struct hist_lane_key key = lane_key(hdr);
+    struct lane_key key = lane_key_of(hdr);
     struct hist_lane *lane;
 
     HASH_FIND(hh, h->lanes, &key, sizeof key, lane);
@@ -32,7 +19,7 @@ lane_touch(struct lite *h, const struct batch_header *hdr)
 
     if (!lane) {
         lane = mem_alloc(sizeof *lane);
-        lane->key = lane_key(hdr);
+        lane->key = lane_key_of(hdr);
         lane->lane_id = h->next_lane_id++;
         lane->is_new = true;
         HASH_ADD(hh, h->lanes, key, sizeof lane->key, lane);

@@ -24,17 +24,10 @@ struct hist_series {
     char topic[];
 };
 
-struct hist_lane_key {
-    uint64_t epoch;
-    uint32_t lane;
-    uint32_t gateway_len;
-    char gateway[64];
-};
-
-/* A stream of numbered batches. The key's unused bytes are zero. */
+/* A stream of numbered batches. */
 struct hist_lane {
     UT_hash_handle hh;
-    struct hist_lane_key key;
+    struct lane_key key;
     int64_t lane_id;
     bool is_new;
     struct seqset done;    /* committed */
