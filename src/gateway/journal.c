@@ -131,11 +131,18 @@ merge(struct batch_gap *gap, const struct batch_gap *more)
         gap->to_us = more->to_us;
 }
 
+/* Do their numbers touch, or has one of them none? */
+static bool
+are_neighbours(const struct batch_gap *a, const struct batch_gap *b)
+{
+    return a->from_seq == 0 || b->from_seq == 0 || (a->from_seq <= b->to_seq + 1 && b->from_seq <= a->to_seq + 1);
+}
+
 static void
 add_gap(struct journal *j, const struct batch_gap *gap)
 {
     for (unsigned i = j->gap_count; i > 0; i--) {
-        if (j->gaps[i - 1].cause == gap->cause) {
+        if (j->gaps[i - 1].cause == gap->cause && are_neighbours(&j->gaps[i - 1], gap)) {
             merge(&j->gaps[i - 1], gap);
             return;
         }

@@ -270,12 +270,15 @@ static bool
 resend(struct link *l, struct flight *f)
 {
     struct spool_record rec;
+    enum nx_err err = spool_read(l->sp, f->seq, &rec, NULL);
 
-    if (spool_read(l->sp, f->seq, &rec, NULL) != NX_OK || rec.seq != f->seq) {
+    if (err != NX_OK && err != NX_E_NOT_FOUND)
+        return true; /* the disk hesitates: with the next tick, the others go on */
+    if (err == NX_E_NOT_FOUND || rec.seq != f->seq) {
         land(l, f); /* dropped by the spool's bounds meanwhile, and counted there */
         return true;
     }
-    enum nx_err err = send(l, f, rec.body);
+    err = send(l, f, rec.body);
     if (err == NX_E_TOO_LARGE) {
         pass_over(l, f->seq, rec.body);
         land(l, f);

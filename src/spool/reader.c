@@ -57,12 +57,27 @@ static bool
 is_given_up(struct spool *sp, uint64_t seq)
 {
     uint64_t now_ms = loop_now_ms(sp->loop);
+    unsigned place = 0; /* a free one, else the one that waits the shortest */
 
-    if (sp->unread_seq != seq) {
-        sp->unread_seq = seq;
-        sp->unread_since_ms = now_ms;
+    for (unsigned i = 0; i < MEM_COUNT(sp->unread); i++) {
+        if (sp->unread[i].seq == seq)
+            return now_ms - sp->unread[i].since_ms >= SPOOL_UNREAD_MS;
+        if (sp->unread[place].seq != 0 &&
+            (sp->unread[i].seq == 0 || sp->unread[i].since_ms > sp->unread[place].since_ms))
+            place = i;
     }
-    return now_ms - sp->unread_since_ms >= SPOOL_UNREAD_MS;
+    sp->unread[place].seq = seq;
+    sp->unread[place].since_ms = now_ms;
+    return false;
+}
+
+/* It was read, or dropped. */
+static void
+forget_unread(struct spool *sp, uint64_t seq)
+{
+    for (unsigned i = 0; i < MEM_COUNT(sp->unread); i++)
+        if (sp->unread[i].seq == seq)
+            sp->unread[i].seq = 0;
 }
 
 enum nx_err
@@ -77,11 +92,14 @@ spool_read(struct spool *sp, uint64_t seq, struct spool_record *rec, struct nx_n
 
         if (!sg)
             break;
-        if (read_record(sp, sg, seq, rec, &rc))
+        if (read_record(sp, sg, seq, rec, &rc)) {
+            forget_unread(sp, seq);
             return NX_OK;
+        }
         if (rc < 0 && !is_given_up(sp, seq))
             return spool_fail(why, sp, -rc, "read a segment");
         /* Damaged after it was written, or on a bad sector: it can only be given up, and that is told. */
+        forget_unread(sp, seq);
         spool_drop(sp, seq, seq, NX_E_CORRUPT);
     }
     return nx_fail(why, NX_E_NOT_FOUND, "nothing waits in spool %s", sp->conf.dir);

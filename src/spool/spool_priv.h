@@ -62,7 +62,9 @@ struct spool {
     uint64_t oldest_seq; /* the oldest waiting record when it was last looked for, and its time; 0: not known */
     int64_t oldest_us;
 
-    uint64_t unread_seq, unread_since_ms; /* the record that the disk refuses */
+    struct {
+        uint64_t seq, since_ms; /* seq 0: free */
+    } unread[8];                /* records that the disk refuses; several readers may be at several of them */
 
     struct segment *read_segment; /* the bytes in read_buf are of this one */
     uint64_t read_from, read_len;
