@@ -137,6 +137,19 @@ batches_take(struct ingest *g)
 
 /* --- arrivals --- */
 
+struct slice
+batch_topic_gateway(struct slice topic)
+{
+    static const char level[] = "/batch/";
+    const uint8_t *at = memmem(topic.p, topic.len, level, sizeof level - 1), *end;
+
+    if (!at)
+        return slice(NULL, 0);
+    topic = slice_skip(topic, (size_t)(at - topic.p) + sizeof level - 1);
+    end = memchr(topic.p, '/', topic.len);
+    return slice(topic.p, end ? (size_t)(end - topic.p) : topic.len);
+}
+
 static struct batch_id
 id_of(const struct batch_header *hdr)
 {
@@ -212,7 +225,8 @@ batches_on_message(void *arg, const struct mqtt_message *msg)
 
     if (g->is_stopping)
         return;
-    if (batch_peek(msg->payload, &hdr, &it.points, NULL) == NX_OK) {
+    if (batch_peek(msg->payload, &hdr, &it.points, NULL) == NX_OK &&
+        slice_eq(batch_topic_gateway(msg->topic), hdr.gateway)) {
         it.id = id_of(&hdr);
         it.is_known = true;
         it.points = it.points < BATCH_MAX_POINTS ? it.points : BATCH_MAX_POINTS;

@@ -177,6 +177,8 @@ struct ingest {
 };
 
 /* batches.c */
+/* The gateway of ".../batch/{gateway}/{lane}"; empty: the topic is another one. */
+struct slice batch_topic_gateway(struct slice topic);
 void batches_on_message(void *arg, const struct mqtt_message *msg);
 /* Items of the pool of all: item_add takes over what it points to. */
 void item_add(struct ingest *g, struct job *job, const struct item *item);

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "obs/log.h"
 
 #define MAX_FILES 1000u
 #define MAX_BYTES (UINT64_C(256) << 20)
@@ -75,7 +76,10 @@ remove_file(struct refused *r, const struct kept *file)
 {
     char *path = mem_printf("%s/%s", r->dir, file->name);
 
-    r->removed += unlink(path) == 0;
+    if (unlink(path) == 0) {
+        log_error(NULL, "the oldest refused batch is deleted: there are too many of them", KV_STR("file", path));
+        (void)__atomic_add_fetch(&r->removed, 1, __ATOMIC_RELAXED);
+    }
     free(path);
 }
 
@@ -116,7 +120,7 @@ encode(const struct batch *b, uint64_t epoch, struct wbuf *out)
 }
 
 /* The gateway's name may hold anything. */
-static void
+static bool
 name_file(const struct refused *r, const struct batch *b, uint64_t epoch, char *path, size_t cap)
 {
     int at = snprintf(path, cap, "%s/%016llu-", r->dir, (unsigned long long)epoch);
@@ -127,7 +131,8 @@ name_file(const struct refused *r, const struct batch *b, uint64_t epoch, char *
 
         path[at++] = is_plain ? (char)c : '_';
     }
-    (void)snprintf(path + at, cap - (size_t)at, "-%u.batch", b->hdr.lane);
+    return (size_t)at < cap &&
+           (size_t)snprintf(path + at, cap - (size_t)at, "-%u.batch", b->hdr.lane) < cap - (size_t)at;
 }
 
 enum nx_err
@@ -143,8 +148,9 @@ refused_put(struct refused *r, const struct batch *b, int64_t wall_us, char *pat
         err = nx_fail(why, err, "a refused batch cannot be written down");
     else if ((err = file_make_dir(r->dir, 0750, why)) == NX_OK) {
         make_room(r, record.len);
-        name_file(r, b, r->last_epoch, path, path_cap);
-        err = file_write(path, wbuf_slice_of(&record), 0640, why);
+        err = name_file(r, b, r->last_epoch, path, path_cap)
+                  ? file_write(path, wbuf_slice_of(&record), 0640, why)
+                  : nx_fail(why, NX_E_TOO_LARGE, "%s: the path is too long: choose a shorter buffer.disk_path", r->dir);
     }
     pthread_mutex_unlock(&r->lock);
     wbuf_free(&record);

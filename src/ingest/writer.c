@@ -43,19 +43,15 @@ writer_open(struct ingest *g, struct historian **h, enum historian_role role, st
 static enum nx_err
 check_sender(const struct item *it, struct nx_note *why)
 {
-    static const char level[] = "/batch/";
-    const char *gateway = it->topic ? strstr(it->topic, level) : NULL;
-    size_t len;
+    struct slice gateway = it->topic ? batch_topic_gateway(slice_str(it->topic)) : slice(NULL, 0);
 
     if (!it->topic)
         return NX_OK;
-    if (!gateway)
+    if (gateway.len == 0)
         return nx_fail(why, NX_E_PROTO, "topic is not nexus/v1/batch/{gateway}/{lane}");
-    gateway += sizeof level - 1;
-    len = strcspn(gateway, "/");
-    if (!slice_eq(it->batch.hdr.gateway, slice(gateway, len)))
+    if (!slice_eq(it->batch.hdr.gateway, gateway))
         return nx_fail(why, NX_E_DENIED, "batch of gateway \"%.*s\" came on the topic of \"%.*s\"",
-                       SLICE_FMT(it->batch.hdr.gateway), (int)len, gateway);
+                       SLICE_FMT(it->batch.hdr.gateway), SLICE_FMT(gateway));
     return NX_OK;
 }
 

@@ -486,10 +486,11 @@ writers_status(const struct ingest *g)
         failing += g->writers[i].backoff_ms > 0;
     }
     LL_COUNT(g->returned, job, returned);
-    return json_pack("{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "count", (int)g->writer_count, "busy",
-                     (int)busy, "failing", (int)failing, "waiting_transactions", returned, "transaction_points",
+    return json_pack("{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "count", (int)g->writer_count,
+                     "busy", (int)busy, "failing", (int)failing, "waiting_transactions", returned, "transaction_points",
                      (json_int_t)g->cap_points, "retries", (json_int_t)g->retries, "repeated_batches",
                      (json_int_t)g->repeated, "refused_batches", (json_int_t)g->refused_batches, "refused_points",
-                     (json_int_t)g->refused_points, "queued_points", (json_int_t)g->held_points, "is_listening",
-                     g->is_listening);
+                     (json_int_t)g->refused_points, "refused_files_removed",
+                     (json_int_t)__atomic_load_n(&g->refused.removed, __ATOMIC_RELAXED), "queued_points",
+                     (json_int_t)g->held_points, "is_listening", g->is_listening);
 }
