@@ -24,7 +24,7 @@ add(struct child *c, char *text)
 void
 child_init(struct child *c, struct loop *loop, const char *name, const char *exe)
 {
-    *c = (struct child){.name = name, .loop = loop, .backoff_ms = BACKOFF_MIN_MS};
+    *c = (struct child){.name = name, .loop = loop, .backoff_ms = BACKOFF_MIN_MS, .stop_signal = SIGTERM};
     c->log = (struct log_ctx){.module = "up", .kind = "child", .id = name};
     add(c, mem_strdup(exe));
     add(c, mem_strdup("supervised"));
@@ -113,7 +113,7 @@ child_stop(struct child *c, void (*stopped)(void *arg), void *arg)
         loop_defer(c->loop, stopped, arg);
         return;
     }
-    process_signal(c->process, SIGTERM);
+    process_signal(c->process, c->stop_signal);
     loop_timer_start(c->loop, &c->kill, STOP_PATIENCE_MS, 0, on_patience_over, c);
 }
 

@@ -18,6 +18,7 @@ struct child {
     struct loop_timer restart, kill;
     uint64_t started_ms, backoff_ms;
     unsigned restarts;
+    int stop_signal; /* SIGTERM, unless set after child_init() */
     bool is_stopping;
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -28,7 +29,7 @@ void child_init(struct child *c, struct loop *loop, const char *name, const char
 /* Appends one argument, printf-style. */
 void child_arg(struct child *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void child_start(struct child *c);
-/* SIGTERM, SIGKILL after 10 s; stopped runs when it is gone (from the loop, also when it did not run). */
+/* stop_signal, SIGKILL after 10 s; stopped runs when it is gone (from the loop, also when it did not run). */
 void child_stop(struct child *c, void (*stopped)(void *arg), void *arg);
 void child_fini(struct child *c);
 

@@ -179,10 +179,11 @@ open_the_way(const struct postgres_info *pg, const char *data_dir, struct nx_not
 {
     const char *const probe[] = {"/usr/bin/test", "-x", data_dir, NULL};
     struct nx_note ignored;
+    struct stat sb;
 
     if (!pg->user[0])
         return NX_OK;
-    if (chmod(data_dir, 0711) != 0)
+    if (stat(data_dir, &sb) != 0 || chmod(data_dir, (sb.st_mode & 07777) | 0011) != 0)
         return nx_fail_errno(why, NX_OK, errno, "cannot open %s to the user %s", data_dir, pg->user);
     if (run(pg, probe, "", &ignored) != NX_OK)
         return nx_fail(why, NX_E_DENIED,
@@ -216,7 +217,7 @@ init_cluster(const struct postgres_info *pg, const char *dir, const char *passwo
 static enum nx_err
 create_database(const struct postgres_info *pg, const char *dir, struct nx_note *why)
 {
-    const char *const argv[] = {pg->program_path, "--single", "-D", dir, "postgres", NULL};
+    const char *const argv[] = {pg->program_path, "--single", "-c", "exit_on_error=true", "-D", dir, "postgres", NULL};
 
     return run(pg, argv, "CREATE DATABASE " NAME "\n", why);
 }
@@ -250,6 +251,10 @@ postgres_prepare(const char *data_dir, uint16_t wanted_port, struct postgres_inf
     (void)snprintf(out->url, sizeof out->url, "postgres://%s@127.0.0.1:%u/%s", NAME, out->port, NAME);
     if (out->port == 0)
         return nx_fail(why, NX_E_FULL, "no free TCP port on 127.0.0.1 for PostgreSQL");
+    if (access(out->cluster_dir, F_OK) == 0 && access(out->password_path, F_OK) != 0)
+        return nx_fail(why, NX_E_CONFIG,
+                       "%s is gone, which holds the password of the database in %s: restore it from a backup",
+                       out->password_path, out->cluster_dir);
     if ((err = choose_user(out, why)) != NX_OK || (err = find_program(out, why)) != NX_OK ||
         (err = secret_of(out->password_path, &password, why)) != NX_OK)
         return err;

@@ -91,6 +91,9 @@ a_cluster_of_another_version_is_left_alone(void **state)
     struct nx_note why = {0};
 
     write_text(data, "postgres/PG_VERSION", "9\n");
+    assert_int_equal(postgres_prepare(data, 0, &pg, &why), NX_E_CONFIG); /* without its password */
+    assert_non_null(strstr(why.text, "secrets/postgres"));
+    write_text(data, "secrets/postgres", "kept");
     assert_int_equal(postgres_prepare(data, 0, &pg, &why), NX_E_NOT_FOUND);
     assert_non_null(strstr(why.text, "apt-get install postgresql-9"));
     assert_true(has_file(data, "postgres/PG_VERSION"));

@@ -34,6 +34,9 @@ secret_of(const char *path, char **out, struct nx_note *why)
     if (!err)
         err = file_read_secret(path, out, why);
     if (!err && !**out)
-        err = nx_fail(why, NX_E_CONFIG, "%s is empty: remove it, a new password is made at the next start", path);
+        err = nx_fail(
+            why, NX_E_CONFIG,
+            "%s is empty: restore it from a backup (a password for the broker is made anew when the file is removed)",
+            path);
     return err;
 }

@@ -295,6 +295,8 @@ make_postgres(struct up *u)
         child_arg(c, "--user");
         child_arg(c, "%s", u->postgres.user);
     }
+    c->stop_signal = SIGINT; /* SIGTERM would wait until every client has gone */
+    child_arg(c, "--interrupt");
     child_arg(c, "%s", u->postgres.program_path);
     child_arg(c, "-D");
     child_arg(c, "%s", u->postgres.cluster_dir);
