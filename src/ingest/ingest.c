@@ -193,13 +193,27 @@ on_tick(struct loop_timer *t, void *arg)
     log_flush_repeats();
 }
 
+/* Where a rollup is missing its values must still be there. */
+static enum nx_err
+check_retention(const struct ingest_conf *conf, struct nx_note *why)
+{
+    int64_t values = conf->historian.retention_days, rollups = conf->historian.rollup_retention_days;
+
+    if (rollups == 0 || (values > 0 && rollups >= values))
+        return NX_OK;
+    return nx_fail(why, NX_E_CONFIG,
+                   "historian.rollup_retention_days: %lld is less than historian.retention_days (%s%lld): rollups must "
+                   "be kept at least as long as values; 0 keeps them for ever",
+                   (long long)rollups, values == 0 ? "for ever: " : "", (long long)values);
+}
+
 static enum nx_err
 open_parts(struct ingest *g, const struct conf_source *src, struct nx_note *why)
 {
     enum nx_err err;
 
     if ((err = conf_load(&g->conf_memory, src, ingest_conf_rows, &g->conf, why)) != NX_OK ||
-        (err = start_log(g, why)) != NX_OK)
+        (err = start_log(g, why)) != NX_OK || (err = check_retention(&g->conf, why)) != NX_OK)
         return err;
     status_init(g);
     g->historian_url = historian_settings_url(&g->conf.store);

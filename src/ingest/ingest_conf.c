@@ -143,6 +143,15 @@ const struct conf_row ingest_conf_rows[] = {
      .unit = "days",
      .offset = AT(historian.retention_days),
      .help = "Values older than this are deleted; 0 keeps them for ever."},
+    {.key = "historian.rollup_retention_days",
+     .type = CONF_INT,
+     .def = "0",
+     .max = 36500,
+     .unit = "days",
+     .offset = AT(historian.rollup_retention_days),
+     .help =
+         "Rollups per minute older than this are deleted; not less than retention_days, 0 keeps them for ever. Those "
+         "per hour and day stay."},
     {.key = "uns.root",
      .type = CONF_STRING,
      .def = "uns",

@@ -25,7 +25,7 @@ struct ingest_conf {
     } buffer;
     struct historian_settings store;
     struct {
-        int64_t retention_days;
+        int64_t retention_days, rollup_retention_days;
     } historian;
     const char *uns_root;
     struct {

@@ -210,7 +210,7 @@ wrong_settings_are_refused(void **state)
 {
     struct fixture *f = *state;
     char disk[128];
-    const char *overrides[] = {disk, "historian.url=oracle:x", "logging.level=error", NULL};
+    const char *overrides[] = {disk, "historian.url=oracle:x", "logging.level=error", NULL, NULL};
     struct conf_source src = {.overrides = overrides};
     struct nx_note why = {0};
 
@@ -223,6 +223,10 @@ wrong_settings_are_refused(void **state)
     client_count = 0;
     assert_int_equal(NX_E_CONFIG, ingest_open(&f->g, f->loop, &src, &why));
     assert_non_null(strstr(why.text, "ingestion.batch_filter"));
+    overrides[1] = "historian.retention_days=30";
+    overrides[3] = "historian.rollup_retention_days=7";
+    assert_int_equal(NX_E_CONFIG, ingest_open(&f->g, f->loop, &src, &why));
+    assert_non_null(strstr(why.text, "historian.rollup_retention_days"));
     loop_free(&f->loop);
 }
 

@@ -32,6 +32,7 @@ writer_open(struct ingest *g, struct historian **h, enum historian_role role, st
                                   .password = g->conf.store.password,
                                   .role = role,
                                   .retention_days = (uint32_t)g->conf.historian.retention_days,
+                                  .rollup_retention_days = (uint32_t)g->conf.historian.rollup_retention_days,
                                   .use_insert = !g->conf.ingestion.use_copy_protocol};
 
     return *h ? NX_OK : historian_open(h, &conf, why);
