@@ -1,5 +1,7 @@
 #include "historian/fill.h"
 
+#include <math.h>
+
 struct fill
 fill_init(enum history_fill mode, const struct grid *grid, history_row_cb *each, void *arg)
 {
@@ -41,6 +43,8 @@ interpolate(const struct fill *f, const struct history_row *after, struct histor
         !is_number(after, &b))
         return false;
     a += (b - a) * ((double)(row->time_us - f->before.time_us) / (double)(after->time_us - f->before.time_us));
+    if (!isfinite(a))
+        return false;
     row->value = nx_value_double(a);
     row->quality = f->before.quality < after->quality ? f->before.quality : after->quality;
     return true;

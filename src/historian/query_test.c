@@ -584,6 +584,35 @@ errors_end_a_query(void **state)
     free(f);
 }
 
+/* Sums of finite values may not be finite: that is no value, not a good one. */
+static void
+a_mean_beyond_a_double_is_no_value(void **state)
+{
+    static const enum history_fn fns[] = {HISTORY_AVG, HISTORY_TWA};
+    struct fake *f = fake_new();
+    struct rows *rows = mem_alloc(sizeof *rows);
+
+    (void)state;
+    fake_put(f, T0, 1.7e308);
+    fake_put(f, T0 + SEC, 1.7e308);
+    fake_put(f, T0 + 2 * SEC, -1.7e308);
+    for (unsigned i = 0; i < MEM_COUNT(fns); i++) {
+        struct history_query q = {.topic = "t",
+                                  .from_us = T0,
+                                  .to_us = T0 + 4 * SEC,
+                                  .fn = fns[i],
+                                  .max_points = 1,
+                                  .resolution = HISTORY_RESOLUTION_RAW};
+
+        fake_ask(f, &q, rows);
+        assert_int_equal(rows->n, 1);
+        assert_int_equal(rows->row[0].value.type, NX_TYPE_NONE);
+        assert_true(nx_quality_is_bad(rows->row[0].quality));
+    }
+    free(rows);
+    free(f);
+}
+
 int
 main(void)
 {
@@ -600,6 +629,7 @@ main(void)
         cmocka_unit_test(numbers_are_shown_as_the_series),
         cmocka_unit_test(a_query_is_canceled),
         cmocka_unit_test(errors_end_a_query),
+        cmocka_unit_test(a_mean_beyond_a_double_is_no_value),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

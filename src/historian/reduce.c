@@ -1,5 +1,7 @@
 #include "historian/reduce.h"
 
+#include <math.h>
+
 #include "historian/rollup.h"
 
 struct reduce
@@ -48,6 +50,16 @@ mean(const struct reduce *r, double *v)
     return true;
 }
 
+/* A mean whose sum went beyond what a double holds is no value. */
+static void
+put_mean(struct history_row *row, double v)
+{
+    if (isfinite(v))
+        row->value = nx_value_double(v);
+    else
+        row->quality = NX_Q_SENSOR_FAILURE;
+}
+
 static void
 emit_mean(struct reduce *r)
 {
@@ -55,7 +67,7 @@ emit_mean(struct reduce *r)
     double v;
 
     if (mean(r, &v)) {
-        row.value = nx_value_double(v);
+        put_mean(&row, v);
         fill_row(r->out, r->bucket, &row);
     } else {
         fill_row(r->out, r->bucket, r->has_text ? &r->last : &r->bad);
