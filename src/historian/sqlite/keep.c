@@ -170,6 +170,12 @@ checkpoint(struct lite *h, struct nx_note *why)
 }
 
 static enum nx_err
+first_of(enum nx_err err, enum nx_err later)
+{
+    return err != NX_OK ? err : later;
+}
+
+static enum nx_err
 step(struct lite *h, int64_t now_us, struct nx_note *why)
 {
     bool is_due = false, is_done = true;
@@ -180,10 +186,11 @@ step(struct lite *h, int64_t now_us, struct nx_note *why)
         err = seal_once(h, why);
     else if (err == NX_OK)
         err = roll_some(h, now_us, points, false, &is_done, why);
-    if (err == NX_OK && is_time(&h->at.expired_us, now_us, EXPIRE_EVERY_US))
-        err = expire(h, now_us, why);
-    if (err == NX_OK && is_time(&h->at.checkpoint_us, monotonic_us(), CHECKPOINT_EVERY_US))
-        err = checkpoint(h, why);
+    /* What failed holds up nothing else; but values go only when nothing waits to be rolled up. */
+    if ((is_done || err != NX_OK) && !is_due && is_time(&h->at.expired_us, now_us, EXPIRE_EVERY_US))
+        err = first_of(err, expire(h, now_us, err == NX_OK ? why : NULL));
+    if (is_time(&h->at.checkpoint_us, monotonic_us(), CHECKPOINT_EVERY_US))
+        err = first_of(err, checkpoint(h, err == NX_OK ? why : NULL));
     return err;
 }
 

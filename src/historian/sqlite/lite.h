@@ -58,6 +58,8 @@ struct lite {
     struct upkeep_times {
         int64_t expired_us, looked_us, stale_us; /* when each was last done, by wall_us */
         int64_t checkpoint_us;                   /* by the monotonic clock */
+        int64_t damaged_us;                      /* when a day could not be rolled up */
+        int damaged_day;                         /* that one; it and those before are left alone for a while */
     } at;
 };
 

@@ -14,11 +14,12 @@
 #include "historian/sqlite/rollset.h"
 #include "historian/sqlite/run.h"
 
-#define GRACE_US       (1800 * INT64_C(1000000)) /* after the end of a day: what waits for sealing is sealed */
-#define LOOK_EVERY_US  (30 * INT64_C(1000000))   /* for days that are over */
-#define STALE_EVERY_US (300 * INT64_C(1000000))  /* so that a trickle of late values does not roll up each time */
-#define STEP_SERIES    1000u
-#define LATE_DAYS      3 /* raw values stay so much longer when they are not rolled up yet */
+#define GRACE_US         (1800 * INT64_C(1000000)) /* after the end of a day: what waits for sealing is sealed */
+#define LOOK_EVERY_US    (30 * INT64_C(1000000))   /* for days that are over */
+#define STALE_EVERY_US   (300 * INT64_C(1000000))  /* so that a trickle of late values does not roll up each time */
+#define DAMAGED_PAUSE_US (3600 * INT64_C(1000000))
+#define STEP_SERIES      1000u
+#define LATE_DAYS        3 /* raw values stay so much longer when they are not rolled up yet */
 
 struct level {
     struct roller roller;
@@ -400,6 +401,14 @@ must_roll(struct lite *h, int day, int64_t now_us, bool *must, struct nx_note *w
     return err;
 }
 
+/* Days are taken in order, so those before a damaged one are done: it does not hold up those behind it. */
+static bool
+is_left_alone(const struct lite *h, int day, int64_t now_us)
+{
+    return h->at.damaged_us != 0 && day <= h->at.damaged_day && now_us >= h->at.damaged_us &&
+           now_us - h->at.damaged_us < DAMAGED_PAUSE_US;
+}
+
 /* The oldest day that is over and was not begun, or whose rollups are gone. */
 static enum nx_err
 find_new(struct lite *h, int64_t over_us, int64_t now_us, int *day, struct nx_note *why)
@@ -412,7 +421,7 @@ find_new(struct lite *h, int64_t over_us, int64_t now_us, int *day, struct nx_no
 
     *day = -1;
     for (size_t i = 0; err == NX_OK && i < n && *day < 0 && (days[i] + 1) * DAY_US <= over_us; i++)
-        if ((err = must_roll(h, days[i], now_us, &must, why)) == NX_OK && must)
+        if (!is_left_alone(h, days[i], now_us) && (err = must_roll(h, days[i], now_us, &must, why)) == NX_OK && must)
             *day = days[i];
     arena_free(&a);
     return err;
@@ -430,8 +439,11 @@ is_time(int64_t *at_us, int64_t now_us, int64_t every_us, bool all)
 static enum nx_err
 find_begun_or_new(struct lite *h, int64_t now_us, bool all, int *day, int64_t *through, struct nx_note *why)
 {
-    enum nx_err err = find_day(h, "SELECT day, through FROM rolled WHERE state = 0 LIMIT 1", day, through, why);
+    enum nx_err err =
+        find_day(h, "SELECT day, through FROM rolled WHERE state = 0 ORDER BY day DESC LIMIT 1", day, through, why);
 
+    if (err == NX_OK && *day >= 0 && is_left_alone(h, *day, now_us))
+        *day = -1;
     if (err != NX_OK || *day >= 0 || !is_time(&h->at.looked_us, now_us, LOOK_EVERY_US, all))
         return err;
     *through = 0;
@@ -465,6 +477,11 @@ roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all, bool *is_do
     *is_done = false;
     if (err == NX_OK && x.day >= 0) {
         err = roll_new(&x, now_us, points);
+        if (err == NX_E_CORRUPT) {
+            h->at.damaged_day = x.day;
+            h->at.damaged_us = now_us;
+            h->at.looked_us = 0;
+        }
     } else if (err == NX_OK && (err = find_stale(h, now_us, all, &x.day, why)) == NX_OK) {
         x.last_sid = 0;
         *is_done = x.day < 0;
@@ -476,25 +493,23 @@ roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all, bool *is_do
 
 /* --- the end of raw values --- */
 
+/* Rollups that were finished stay, those of a day only begun do not count. */
 static enum nx_err
-forget_day(struct lite *h, int day, int state, struct nx_note *why)
+forget_day(struct lite *h, int day, struct nx_note *why)
 {
+    static const char *const sql[] = {"DELETE FROM stale WHERE day = ?",
+                                      "DELETE FROM rolled WHERE day = ? AND state = 0",
+                                      "UPDATE rolled SET state = 2 WHERE day = ? AND state = 1"};
     struct db_stmt *st;
-    enum nx_err err = db_prepare(h->db, "DELETE FROM stale WHERE day = ?", &st, why);
+    enum nx_err err = NX_OK;
 
-    if (err != NX_OK)
-        return err;
-    db_bind_i64(st, 1, day);
-    if ((err = db_run(st, why)) != NX_OK)
-        return err;
-    if (state == 1)
-        err = db_prepare(h->db, "UPDATE rolled SET state = 2 WHERE day = ?", &st, why);
-    else
-        err = db_prepare(h->db, "DELETE FROM rolled WHERE day = ? AND state < 2", &st, why);
-    if (err != NX_OK)
-        return err;
-    db_bind_i64(st, 1, day);
-    return db_run(st, why);
+    for (size_t i = 0; i < MEM_COUNT(sql) && err == NX_OK; i++) {
+        if ((err = db_prepare(h->db, sql[i], &st, why)) != NX_OK)
+            break;
+        db_bind_i64(st, 1, day);
+        err = db_run(st, why);
+    }
+    return err;
 }
 
 enum nx_err
@@ -510,7 +525,7 @@ roll_expire(struct lite *h, int oldest, struct nx_note *why)
             break;
         if (state < 1 && days[i] >= oldest - LATE_DAYS)
             continue;
-        if ((err = forget_day(h, days[i], state, why)) == NX_OK)
+        if ((err = forget_day(h, days[i], why)) == NX_OK)
             day_remove(h, days[i]);
     }
     arena_free(&a);
