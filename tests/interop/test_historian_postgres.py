@@ -570,6 +570,21 @@ def test_partitions_are_made_ahead_and_for_old_values(build_dir, server, databas
         assert len(p.good(f"query a {RAW} {T0 - 400 * DAY} {T0 + DAY} 100")["rows"]) == 8
 
 
+def test_a_plain_owner_of_the_database_is_enough(build_dir, server, database):
+    server.sql("CREATE ROLE plain LOGIN PASSWORD 'p1ain';"
+               f"ALTER DATABASE {server.database} OWNER TO plain")
+    url = database.replace(f"nexus:{server.password}@", "plain:p1ain@")
+    try:
+        with probe(build_dir, url) as pg:
+            assert pg.good(*batch(1, point("a", T0, DOUBLE, 1)), "commit")["points"] == 1
+            pg.good("seal")
+            assert pg.good("stats")["backend"] == "postgres"
+    finally:
+        server.sql(f"ALTER DATABASE {server.database} OWNER TO nexus")
+        server.sql("REASSIGN OWNED BY plain TO nexus", server.database)
+        server.sql("DROP ROLE plain")
+
+
 def test_the_width_of_partitions_may_change(build_dir, server, database):
     with probe(build_dir, database + "?chunk_interval=6") as p:
         p.good(*batch(1, point("a", T0 + HOUR, DOUBLE, 1), point("a", T0 + 7 * HOUR, DOUBLE, 1)), "commit")

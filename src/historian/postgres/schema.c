@@ -177,7 +177,8 @@ read_state(struct pg_store *h, struct nx_note *why)
     return err;
 }
 
-/* What the server offers for a store that is about to be made. */
+/* What the server offers for a store that is about to be made. A plain user may not read shared_preload_libraries; that
+ * the library is loaded shows in a setting of its own. */
 static enum nx_err
 find_tier(struct pg_store *h, struct nx_note *why)
 {
@@ -185,7 +186,7 @@ find_tier(struct pg_store *h, struct nx_note *why)
     enum nx_err err = pg_select(&h->conn,
                                 "SELECT EXISTS(SELECT FROM pg_extension WHERE extname = 'timescaledb'),"
                                 " coalesce(current_setting('timescaledb.license', true), '') = 'timescale',"
-                                " coalesce(current_setting('shared_preload_libraries', true), '') LIKE '%timescaledb%'",
+                                " EXISTS(SELECT FROM pg_settings WHERE name LIKE 'timescaledb.%')",
                                 &r, why);
 
     if (err != NX_OK)
