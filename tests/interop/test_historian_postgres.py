@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from support.postgres import Postgres
+from support.postgres import Postgres, program
 from support.process import Processes, free_port, port_is_open, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -610,6 +610,30 @@ def test_retention_drops_partitions_and_keeps_the_books(build_dir, server, datab
         assert p.good("ledger")[0]["points"] == 150
 
 
+def test_what_cannot_be_dropped_is_counted_once_and_rollups_go_on(build_dir, server, database):
+    name = server.database
+    with probe(build_dir, database, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(100)]), "commit", "seal")
+    server.sql(f"ALTER ROLE nexus IN DATABASE {name} SET idle_in_transaction_session_timeout = 0")
+    dump = subprocess.Popen([program("psql"), "-X", "-q", database], stdin=subprocess.PIPE, text=True)
+    dump.stdin.write("BEGIN; SELECT count(*) FROM hist.raw;\n")
+    dump.stdin.flush()
+    held = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND state = 'idle in transaction'"
+    wait_until(lambda: server.value(held) == "1", 20, "the table being held")
+    try:
+        with probe(build_dir, database, "5", now=T0 + 7 * DAY) as p:
+            assert "error" in p.ask("maintain")  # after lock_timeout
+            assert server.value("SELECT dropped_points FROM hist.total", name) == "0"
+            assert int(server.value("SELECT extract(epoch FROM rolled_m)::int8 FROM hist.state", name)) * SEC > T0 + HOUR
+            dump.stdin.close()
+            assert dump.wait(20) == 0
+            p.good("seal")
+            assert server.value("SELECT dropped_points FROM hist.total", name) == "100"
+            assert p.good("stats")["points"] == 0
+    finally:
+        dump.kill()
+
+
 def test_old_chunks_of_timescale_are_compressed_and_still_written(build_dir, timescale_start):
     """The policy is there; a chunk that it would compress takes late values, and recognises double ones."""
     url = timescale_start()
@@ -632,7 +656,6 @@ class Sql:
         self.url = url
 
     def __call__(self, text: str) -> str:
-        from support.postgres import program
         done = subprocess.run([program("psql"), "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", self.url, "-c", text],
                               capture_output=True, text=True, env={**os.environ, "PGSSLMODE": "disable"})
         assert done.returncode == 0, done.stderr

@@ -312,16 +312,30 @@ count_points(struct pg_store *h, const char *name, float about, uint64_t *points
     char *sql;
     enum nx_err err;
 
-    if (about > COUNT_MOST) {
-        *points += (uint64_t)about;
+    *points = (uint64_t)about;
+    if (about > COUNT_MOST)
         return NX_OK;
-    }
     sql = mem_printf("SELECT count(*) FROM hist.%s", name);
     err = pg_select(&h->conn, sql, &r, why);
     free(sql);
     if (err == NX_OK)
-        *points += (uint64_t)pg_i64(r, 0, 0);
+        *points = (uint64_t)pg_i64(r, 0, 0);
     PQclear(r);
+    return err;
+}
+
+/* Counted only once it is gone: the drop may fail (a dump holds the table) and is tried again. */
+static enum nx_err
+count_and_drop(struct pg_store *h, const char *table, const PGresult *r, int i, uint64_t *points, struct nx_note *why)
+{
+    char *name = mem_strndup(pg_text(r, i, 0).p, pg_text(r, i, 0).len);
+    int64_t about = pg_i64(r, i, 2);
+    uint64_t n = 0;
+    enum nx_err err = count_points(h, name, about < 0 ? 0 : (float)about, &n, why);
+
+    if (err == NX_OK && (err = drop_partition(h, table, name, pg_bool(r, i, 1), why)) == NX_OK)
+        *points += n;
+    free(name);
     return err;
 }
 
@@ -336,14 +350,8 @@ drop_plain(struct pg_store *h, const char *table, int64_t before_us, uint64_t *p
     enum nx_err err = pg_select(&h->conn, sql, &r, why);
 
     free(sql);
-    for (int i = 0; err == NX_OK && i < PQntuples(r); i++) {
-        char *name = mem_strndup(pg_text(r, i, 0).p, pg_text(r, i, 0).len);
-
-        err = count_points(h, name, (float)pg_i64(r, i, 2), points, why);
-        if (err == NX_OK)
-            err = drop_partition(h, table, name, pg_bool(r, i, 1), why);
-        free(name);
-    }
+    for (int i = 0; err == NX_OK && i < PQntuples(r); i++)
+        err = count_and_drop(h, table, r, i, points, why);
     PQclear(r);
     return err;
 }
@@ -364,10 +372,11 @@ drop_chunks(struct pg_store *h, const char *table, int64_t before_us, uint64_t *
     PQclear(r);
     if (err != NX_OK || n == 0)
         return err;
-    *points += (uint64_t)n;
     sql = mem_printf("SELECT public.drop_chunks('hist.%s', older_than => %s::timestamptz)", table, t);
     err = pg_exec(&h->conn, sql, why);
     free(sql);
+    if (err == NX_OK)
+        *points += (uint64_t)n;
     return err;
 }
 
