@@ -193,7 +193,7 @@ find_tier(struct pg_store *h, struct nx_note *why)
         return err;
     if (!pg_bool(r, 0, 0) && pg_bool(r, 0, 2)) {
         PQclear(r);
-        err = pg_exec(&h->conn, "CREATE EXTENSION timescaledb", why);
+        err = pg_exec(&h->conn, "CREATE EXTENSION timescaledb SCHEMA public", why);
         return err == NX_OK ? find_tier(h, why) : err;
     }
     h->tier = !pg_bool(r, 0, 0) ? PG_TIER_PLAIN : pg_bool(r, 0, 1) ? PG_TIER_TSL : PG_TIER_APACHE;
