@@ -610,6 +610,19 @@ def test_retention_drops_partitions_and_keeps_the_books(build_dir, server, datab
         assert p.good("ledger")[0]["points"] == 150
 
 
+def test_a_partition_let_go_but_not_dropped_is_found_again(build_dir, server, database):
+    name = server.database
+    with probe(build_dir, database, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(100)]), "commit", "seal")
+    server.sql("ALTER TABLE hist.raw DETACH PARTITION hist.raw_20231115_000000", name)
+    server.sql("CREATE TABLE hist.raw_of_mine(a int)", name)
+    with probe(build_dir, database, "5", now=T0 + 7 * DAY) as p:
+        p.good("maintain")
+        assert server.value("SELECT to_regclass('hist.raw_20231115_000000') IS NULL", name) == "t"
+        assert server.value("SELECT to_regclass('hist.raw_of_mine') IS NULL", name) == "f"
+        assert server.value("SELECT dropped_points FROM hist.total", name) == "100"
+
+
 def test_what_cannot_be_dropped_is_counted_once_and_rollups_go_on(build_dir, server, database):
     name = server.database
     with probe(build_dir, database, now=T0) as p:

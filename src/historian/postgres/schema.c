@@ -286,13 +286,13 @@ pg_schema_partition(struct pg_store *h, const char *table, int64_t time_us, stru
     return pg_exec(&h->conn, sql, why);
 }
 
-/* A partition is let go while others read and write, then dropped. Cut short in between, it is found again. */
+/* A partition is let go while others read and write, then dropped. Cut short in between, it is found again. how: NULL
+ * when it was let go already. */
 static enum nx_err
-drop_partition(struct pg_store *h, const char *table, const char *name, bool is_leaving, struct nx_note *why)
+drop_partition(struct pg_store *h, const char *table, const char *name, const char *how, struct nx_note *why)
 {
-    char *sql = mem_printf("ALTER TABLE hist.%s DETACH PARTITION hist.%s %s", table, name,
-                           is_leaving ? "FINALIZE" : "CONCURRENTLY");
-    enum nx_err err = pg_exec(&h->conn, sql, why);
+    char *sql = mem_printf("ALTER TABLE hist.%s DETACH PARTITION hist.%s %s", table, name, how ? how : "");
+    enum nx_err err = how ? pg_exec(&h->conn, sql, why) : NX_OK;
 
     free(sql);
     if (err != NX_OK)
@@ -329,23 +329,29 @@ static enum nx_err
 count_and_drop(struct pg_store *h, const char *table, const PGresult *r, int i, uint64_t *points, struct nx_note *why)
 {
     char *name = mem_strndup(pg_text(r, i, 0).p, pg_text(r, i, 0).len);
+    const char *how = pg_is_null(r, i, 1) ? NULL : pg_bool(r, i, 1) ? "FINALIZE" : "CONCURRENTLY";
     int64_t about = pg_i64(r, i, 2);
     uint64_t n = 0;
     enum nx_err err = count_points(h, name, about < 0 ? 0 : (float)about, &n, why);
 
-    if (err == NX_OK && (err = drop_partition(h, table, name, pg_bool(r, i, 1), why)) == NX_OK)
+    if (err == NX_OK && (err = drop_partition(h, table, name, how, why)) == NX_OK)
         *points += n;
     free(name);
     return err;
 }
 
+/* Tables of our names that belong to nothing were let go by one that ended before it dropped them. */
 static enum nx_err
 drop_plain(struct pg_store *h, const char *table, int64_t before_us, uint64_t *points, struct nx_note *why)
 {
     char t[PG_TIME_CAP];
-    char *sql = mem_printf("SELECT name::text, is_leaving, about_rows::int8 FROM hist.partition WHERE parent = '%s' AND"
-                           " hi <= %s ORDER BY lo",
-                           table, pg_literal(before_us, t));
+    char *sql = mem_printf("SELECT name::text, is_leaving, about_rows::int8, lo FROM hist.partition WHERE parent = '%s'"
+                           " AND hi <= %s UNION ALL SELECT c.relname::text, NULL, c.reltuples::int8, NULL FROM pg_class c"
+                           " JOIN pg_namespace s ON s.oid = c.relnamespace WHERE s.nspname = 'hist' AND c.relkind = 'r'"
+                           " AND c.relname ~ '^%s_[0-9]{8}_[0-9]{6}$'"
+                           " AND right(c.relname, 15) < to_char(%s::timestamptz, 'YYYYMMDD_HH24MISS')"
+                           " AND NOT EXISTS(SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) ORDER BY 4 NULLS FIRST",
+                           table, pg_literal(before_us, t), table, t);
     PGresult *r;
     enum nx_err err = pg_select(&h->conn, sql, &r, why);
 
