@@ -608,6 +608,8 @@ def test_retention_drops_partitions_and_keeps_the_books(build_dir, server, datab
         assert stats["points"] == 50 and stats["first_us"] >= T0 + DAY
         assert p.good(f"scan a {T0} {T0 + DAY} 3")["rows"][0]["n"] == 100  # what it came to stays
         assert p.good("ledger")[0]["points"] == 150
+        before = p.good(f"before a {T0 + DAY}")["rows"][0]  # from the day's rollup
+        assert before[:3] == [T0 + 99 * SEC, 192, DOUBLE] and float.fromhex(before[3]) == 99
 
 
 def test_a_partition_let_go_but_not_dropped_is_found_again(build_dir, server, database):
