@@ -268,7 +268,10 @@ pg_schema_ready(struct pg_store *h, struct nx_note *why)
         err = check_version(h, version, why);
     if (err == NX_OK && version < NEWEST && (err = migrate_locked(h, why)) != NX_OK)
         pg_rollback(&h->conn);
-    return err == NX_OK ? read_state(h, why) : err;
+    if (err == NX_OK && (err = read_state(h, why)) == NX_OK && h->tier != PG_TIER_PLAIN &&
+        pg_exec(&h->conn, "SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0", NULL) != NX_OK)
+        pg_rollback(&h->conn); /* an older TimescaleDB has no such limit */
+    return err;
 }
 
 /* --- partitions --- */
