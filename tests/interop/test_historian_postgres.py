@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from support.postgres import Postgres
+from support.postgres import Postgres, program
 from support.process import Processes, free_port, port_is_open, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -570,6 +570,21 @@ def test_partitions_are_made_ahead_and_for_old_values(build_dir, server, databas
         assert len(p.good(f"query a {RAW} {T0 - 400 * DAY} {T0 + DAY} 100")["rows"]) == 8
 
 
+def test_a_plain_owner_of_the_database_is_enough(build_dir, server, database):
+    server.sql("CREATE ROLE plain LOGIN PASSWORD 'p1ain';"
+               f"ALTER DATABASE {server.database} OWNER TO plain")
+    url = database.replace(f"nexus:{server.password}@", "plain:p1ain@")
+    try:
+        with probe(build_dir, url) as pg:
+            assert pg.good(*batch(1, point("a", T0, DOUBLE, 1)), "commit")["points"] == 1
+            pg.good("seal")
+            assert pg.good("stats")["backend"] == "postgres"
+    finally:
+        server.sql(f"ALTER DATABASE {server.database} OWNER TO nexus")
+        server.sql("REASSIGN OWNED BY plain TO nexus", server.database)
+        server.sql("DROP ROLE plain")
+
+
 def test_the_width_of_partitions_may_change(build_dir, server, database):
     with probe(build_dir, database + "?chunk_interval=6") as p:
         p.good(*batch(1, point("a", T0 + HOUR, DOUBLE, 1), point("a", T0 + 7 * HOUR, DOUBLE, 1)), "commit")
@@ -593,6 +608,45 @@ def test_retention_drops_partitions_and_keeps_the_books(build_dir, server, datab
         assert stats["points"] == 50 and stats["first_us"] >= T0 + DAY
         assert p.good(f"scan a {T0} {T0 + DAY} 3")["rows"][0]["n"] == 100  # what it came to stays
         assert p.good("ledger")[0]["points"] == 150
+        before = p.good(f"before a {T0 + DAY}")["rows"][0]  # from the day's rollup
+        assert before[:3] == [T0 + 99 * SEC, 192, DOUBLE] and float.fromhex(before[3]) == 99
+
+
+def test_a_partition_let_go_but_not_dropped_is_found_again(build_dir, server, database):
+    name = server.database
+    with probe(build_dir, database, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(100)]), "commit", "seal")
+    server.sql("ALTER TABLE hist.raw DETACH PARTITION hist.raw_20231115_000000", name)
+    server.sql("CREATE TABLE hist.raw_of_mine(a int)", name)
+    with probe(build_dir, database, "5", now=T0 + 7 * DAY) as p:
+        p.good("maintain")
+        assert server.value("SELECT to_regclass('hist.raw_20231115_000000') IS NULL", name) == "t"
+        assert server.value("SELECT to_regclass('hist.raw_of_mine') IS NULL", name) == "f"
+        assert server.value("SELECT dropped_points FROM hist.total", name) == "100"
+
+
+def test_what_cannot_be_dropped_is_counted_once_and_rollups_go_on(build_dir, server, database):
+    name = server.database
+    with probe(build_dir, database, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(100)]), "commit", "seal")
+    server.sql(f"ALTER ROLE nexus IN DATABASE {name} SET idle_in_transaction_session_timeout = 0")
+    dump = subprocess.Popen([program("psql"), "-X", "-q", database], stdin=subprocess.PIPE, text=True)
+    dump.stdin.write("BEGIN; SELECT count(*) FROM hist.raw;\n")
+    dump.stdin.flush()
+    held = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND state = 'idle in transaction'"
+    wait_until(lambda: server.value(held) == "1", 20, "the table being held")
+    try:
+        with probe(build_dir, database, "5", now=T0 + 7 * DAY) as p:
+            assert "error" in p.ask("maintain")  # after lock_timeout
+            assert server.value("SELECT dropped_points FROM hist.total", name) == "0"
+            assert int(server.value("SELECT extract(epoch FROM rolled_m)::int8 FROM hist.state", name)) * SEC > T0 + HOUR
+            dump.stdin.close()
+            assert dump.wait(20) == 0
+            p.good("seal")
+            assert server.value("SELECT dropped_points FROM hist.total", name) == "100"
+            assert p.good("stats")["points"] == 0
+    finally:
+        dump.kill()
 
 
 def test_old_chunks_of_timescale_are_compressed_and_still_written(build_dir, timescale_start):
@@ -617,7 +671,6 @@ class Sql:
         self.url = url
 
     def __call__(self, text: str) -> str:
-        from support.postgres import program
         done = subprocess.run([program("psql"), "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", self.url, "-c", text],
                               capture_output=True, text=True, env={**os.environ, "PGSSLMODE": "disable"})
         assert done.returncode == 0, done.stderr

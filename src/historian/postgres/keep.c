@@ -87,20 +87,25 @@ roll(struct pg_store *h, int64_t now_us, bool all, struct nx_note *why)
     return err;
 }
 
-/* Rollups last: when they fail (a commit hangs), the rest is done. */
+/* Rollups last: when they fail (a commit hangs), the rest is done. They go on when nothing can be dropped (a dump holds
+ * the tables): that is tried again when it is due. */
 static enum nx_err
 step(struct pg_store *h, bool all, struct nx_note *why)
 {
     int64_t now_us = h->wall_us();
-    enum nx_err err = NX_OK;
+    enum nx_err err = NX_OK, expired = NX_OK;
 
     if (is_due(&h->keep.partitions_us, now_us, PARTITIONS_US, all))
         err = make_partitions(h, now_us, why);
     if (err == NX_OK && is_due(&h->keep.books_us, now_us, BOOKS_US, all))
         err = pg_books_compact(h, why);
     if (err == NX_OK && is_due(&h->keep.expire_us, now_us, EXPIRE_US, all))
-        err = expire(h, now_us, why);
-    return err == NX_OK ? roll(h, now_us, all, why) : err;
+        expired = expire(h, now_us, why);
+    if (expired != NX_OK)
+        pg_rollback(&h->conn);
+    if (err == NX_OK && pg_is_connected(&h->conn))
+        err = roll(h, now_us, all, expired == NX_OK ? why : NULL);
+    return expired != NX_OK ? expired : err;
 }
 
 static enum nx_err
@@ -132,7 +137,7 @@ keep(struct pg_store *h, bool all, struct nx_note *why)
     }
     if ((err = step(h, all, why)) != NX_OK) {
         pg_rollback(&h->conn);
-        h->keep.partitions_us = h->keep.books_us = h->keep.expire_us = 0;
+        h->keep.partitions_us = h->keep.books_us = 0;
     }
     if (pg_is_connected(&h->conn) &&
         pg_exec(&h->conn, "SELECT pg_advisory_unlock(" PG_LOCKS ", " PG_LOCK_KEEPER ")", NULL) != NX_OK)

@@ -533,7 +533,8 @@ pg_roll_step(struct pg_store *h, int64_t now_us, bool all, bool *did, struct nx_
     *did = false;
     if (err == NX_OK && (err = close_minutes(&x, now_us, all, did)) != NX_OK && !all &&
         pg_state_is(&h->conn, "55P03")) {
-        pg_rollback(&h->conn); /* a commit takes long: another time */
+        pg_rollback(&h->conn); /* a commit takes long, and others queue behind our wait: not again at once */
+        h->keep.next_ms += PG_KEEP_PAUSE_MS;
         *did = false;
         err = NX_OK;
     }

@@ -390,6 +390,25 @@ pg_store_each_series(struct historian *base, history_series_cb *each, void *arg,
 
 /* --- the value before a time --- */
 
+/* Points may be long gone, or older than one looks; a day's rollup tells its last one. */
+static enum nx_err
+before_in_days(struct pg_store *h, const struct history_series *s, int64_t time_us, struct history_row *out,
+               struct nx_note *why)
+{
+    char to[PG_TIME_CAP];
+    char *sql = mem_printf("SELECT last, last_time, last_quality FROM hist.d1 WHERE series_id = %" PRId64
+                           " AND time < %s AND last_time < %s AND NOT is_mixed ORDER BY time DESC LIMIT 1",
+                           s->id, pg_literal(time_us, to), to);
+    PGresult *r;
+    enum nx_err err = pg_select(&h->conn, sql, &r, why);
+
+    free(sql);
+    if (err == NX_OK && PQntuples(r) == 1)
+        *out = row_of(r, 0, 0, s->data_type);
+    PQclear(r);
+    return err;
+}
+
 enum nx_err
 pg_store_before(struct historian *base, const struct history_series *s, int64_t time_us, struct arena *a,
                 struct history_row *out, struct nx_note *why)
@@ -400,10 +419,11 @@ pg_store_before(struct historian *base, const struct history_series *s, int64_t 
                            s->id, pg_literal(time_us - BACK_MOST_US, from), pg_literal(time_us, to));
     PGresult *r;
     enum nx_err err = pg_select(&pg_store_of(base)->conn, sql, &r, why);
+    bool has_point = err == NX_OK && PQntuples(r) == 1;
 
     free(sql);
     *out = (struct history_row){0};
-    if (err == NX_OK && PQntuples(r) == 1) {
+    if (has_point) {
         struct point p = point_of(r, 0, s->data_type);
 
         *out = (struct history_row){.time_us = p.time_us, .quality = p.quality, .value = p.value};
@@ -411,5 +431,5 @@ pg_store_before(struct historian *base, const struct history_series *s, int64_t 
             out->value = nx_value_string(arena_strndup(a, p.value.s, p.value.len), p.value.len);
     }
     PQclear(r);
-    return err;
+    return err == NX_OK && !has_point ? before_in_days(pg_store_of(base), s, time_us, out, why) : err;
 }

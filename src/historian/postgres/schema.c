@@ -177,7 +177,8 @@ read_state(struct pg_store *h, struct nx_note *why)
     return err;
 }
 
-/* What the server offers for a store that is about to be made. */
+/* What the server offers for a store that is about to be made. A plain user may not read shared_preload_libraries; that
+ * the library is loaded shows in a setting of its own. */
 static enum nx_err
 find_tier(struct pg_store *h, struct nx_note *why)
 {
@@ -185,14 +186,14 @@ find_tier(struct pg_store *h, struct nx_note *why)
     enum nx_err err = pg_select(&h->conn,
                                 "SELECT EXISTS(SELECT FROM pg_extension WHERE extname = 'timescaledb'),"
                                 " coalesce(current_setting('timescaledb.license', true), '') = 'timescale',"
-                                " coalesce(current_setting('shared_preload_libraries', true), '') LIKE '%timescaledb%'",
+                                " EXISTS(SELECT FROM pg_settings WHERE name LIKE 'timescaledb.%')",
                                 &r, why);
 
     if (err != NX_OK)
         return err;
     if (!pg_bool(r, 0, 0) && pg_bool(r, 0, 2)) {
         PQclear(r);
-        err = pg_exec(&h->conn, "CREATE EXTENSION timescaledb", why);
+        err = pg_exec(&h->conn, "CREATE EXTENSION timescaledb SCHEMA public", why);
         return err == NX_OK ? find_tier(h, why) : err;
     }
     h->tier = !pg_bool(r, 0, 0) ? PG_TIER_PLAIN : pg_bool(r, 0, 1) ? PG_TIER_TSL : PG_TIER_APACHE;
@@ -267,7 +268,10 @@ pg_schema_ready(struct pg_store *h, struct nx_note *why)
         err = check_version(h, version, why);
     if (err == NX_OK && version < NEWEST && (err = migrate_locked(h, why)) != NX_OK)
         pg_rollback(&h->conn);
-    return err == NX_OK ? read_state(h, why) : err;
+    if (err == NX_OK && (err = read_state(h, why)) == NX_OK && h->tier != PG_TIER_PLAIN &&
+        pg_exec(&h->conn, "SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0", NULL) != NX_OK)
+        pg_rollback(&h->conn); /* an older TimescaleDB has no such limit */
+    return err;
 }
 
 /* --- partitions --- */
@@ -285,13 +289,13 @@ pg_schema_partition(struct pg_store *h, const char *table, int64_t time_us, stru
     return pg_exec(&h->conn, sql, why);
 }
 
-/* A partition is let go while others read and write, then dropped. Cut short in between, it is found again. */
+/* A partition is let go while others read and write, then dropped. Cut short in between, it is found again. how: NULL
+ * when it was let go already. */
 static enum nx_err
-drop_partition(struct pg_store *h, const char *table, const char *name, bool is_leaving, struct nx_note *why)
+drop_partition(struct pg_store *h, const char *table, const char *name, const char *how, struct nx_note *why)
 {
-    char *sql = mem_printf("ALTER TABLE hist.%s DETACH PARTITION hist.%s %s", table, name,
-                           is_leaving ? "FINALIZE" : "CONCURRENTLY");
-    enum nx_err err = pg_exec(&h->conn, sql, why);
+    char *sql = mem_printf("ALTER TABLE hist.%s DETACH PARTITION hist.%s %s", table, name, how ? how : "");
+    enum nx_err err = how ? pg_exec(&h->conn, sql, why) : NX_OK;
 
     free(sql);
     if (err != NX_OK)
@@ -311,38 +315,52 @@ count_points(struct pg_store *h, const char *name, float about, uint64_t *points
     char *sql;
     enum nx_err err;
 
-    if (about > COUNT_MOST) {
-        *points += (uint64_t)about;
+    *points = (uint64_t)about;
+    if (about > COUNT_MOST)
         return NX_OK;
-    }
     sql = mem_printf("SELECT count(*) FROM hist.%s", name);
     err = pg_select(&h->conn, sql, &r, why);
     free(sql);
     if (err == NX_OK)
-        *points += (uint64_t)pg_i64(r, 0, 0);
+        *points = (uint64_t)pg_i64(r, 0, 0);
     PQclear(r);
     return err;
 }
 
+/* Counted only once it is gone: the drop may fail (a dump holds the table) and is tried again. */
+static enum nx_err
+count_and_drop(struct pg_store *h, const char *table, const PGresult *r, int i, uint64_t *points, struct nx_note *why)
+{
+    char *name = mem_strndup(pg_text(r, i, 0).p, pg_text(r, i, 0).len);
+    const char *how = pg_is_null(r, i, 1) ? NULL : pg_bool(r, i, 1) ? "FINALIZE" : "CONCURRENTLY";
+    int64_t about = pg_i64(r, i, 2);
+    uint64_t n = 0;
+    enum nx_err err = count_points(h, name, about < 0 ? 0 : (float)about, &n, why);
+
+    if (err == NX_OK && (err = drop_partition(h, table, name, how, why)) == NX_OK)
+        *points += n;
+    free(name);
+    return err;
+}
+
+/* Tables of our names that belong to nothing were let go by one that ended before it dropped them. */
 static enum nx_err
 drop_plain(struct pg_store *h, const char *table, int64_t before_us, uint64_t *points, struct nx_note *why)
 {
     char t[PG_TIME_CAP];
-    char *sql = mem_printf("SELECT name::text, is_leaving, about_rows::int8 FROM hist.partition WHERE parent = '%s' AND"
-                           " hi <= %s ORDER BY lo",
-                           table, pg_literal(before_us, t));
+    char *sql = mem_printf("SELECT name::text, is_leaving, about_rows::int8, lo FROM hist.partition WHERE parent = '%s'"
+                           " AND hi <= %s UNION ALL SELECT c.relname::text, NULL, c.reltuples::int8, NULL FROM pg_class c"
+                           " JOIN pg_namespace s ON s.oid = c.relnamespace WHERE s.nspname = 'hist' AND c.relkind = 'r'"
+                           " AND c.relname ~ '^%s_[0-9]{8}_[0-9]{6}$'"
+                           " AND right(c.relname, 15) < to_char(%s::timestamptz, 'YYYYMMDD_HH24MISS')"
+                           " AND NOT EXISTS(SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) ORDER BY 4 NULLS FIRST",
+                           table, pg_literal(before_us, t), table, t);
     PGresult *r;
     enum nx_err err = pg_select(&h->conn, sql, &r, why);
 
     free(sql);
-    for (int i = 0; err == NX_OK && i < PQntuples(r); i++) {
-        char *name = mem_strndup(pg_text(r, i, 0).p, pg_text(r, i, 0).len);
-
-        err = count_points(h, name, (float)pg_i64(r, i, 2), points, why);
-        if (err == NX_OK)
-            err = drop_partition(h, table, name, pg_bool(r, i, 1), why);
-        free(name);
-    }
+    for (int i = 0; err == NX_OK && i < PQntuples(r); i++)
+        err = count_and_drop(h, table, r, i, points, why);
     PQclear(r);
     return err;
 }
@@ -363,10 +381,11 @@ drop_chunks(struct pg_store *h, const char *table, int64_t before_us, uint64_t *
     PQclear(r);
     if (err != NX_OK || n == 0)
         return err;
-    *points += (uint64_t)n;
     sql = mem_printf("SELECT public.drop_chunks('hist.%s', older_than => %s::timestamptz)", table, t);
     err = pg_exec(&h->conn, sql, why);
     free(sql);
+    if (err == NX_OK)
+        *points += (uint64_t)n;
     return err;
 }
 

@@ -47,6 +47,8 @@ struct pg_lane {
     uint32_t duplicates; /* of the commit under way */
 };
 
+#define PG_KEEP_PAUSE_MS 5000 /* after a commit that hung */
+
 struct pg_keep {
     int64_t next_ms;                            /* no look at anything before this (monotonic) */
     int64_t partitions_us, books_us, expire_us; /* when they were done last (wall clock) */
