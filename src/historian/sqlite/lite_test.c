@@ -132,6 +132,53 @@ a_late_value_is_seen_at_once_and_rolled_up_later(void **state)
 
 /* Raw values go after days, minutes after a month; hours stay, and the last value is still known. */
 static void
+damage_first_day(const struct store *s)
+{
+    char path[128];
+    struct nx_note why;
+    struct db_conf conf = {.path = path};
+    struct db *db;
+
+    (void)snprintf(path, sizeof path, "%s/hist-20231209.db", s->dir);
+    must(db_open(&db, &conf, &why), &why);
+    must(db_exec(db, "UPDATE chunk SET data = zeroblob(length(data))", &why), &why);
+    db_close(&db);
+}
+
+static void
+a_damaged_day_holds_up_no_other(void **state)
+{
+    struct history_query q = {.from_us = START + DAY,
+                              .to_us = START + DAY + 3 * HOUR,
+                              .fn = HISTORY_MINMAX,
+                              .resolution = HISTORY_RESOLUTION_MINUTE};
+    struct store s;
+    struct rows rows;
+    struct nx_note why;
+    struct point p[100];
+    struct historian *h;
+
+    (void)state;
+    store_make(&s);
+    now_us = START + DAY + 2 * HOUR;
+    h = open_as(&s, HISTORIAN_WRITER);
+    for (unsigned i = 0; i < 100; i++)
+        p[i] = point_at(START + (i / 50) * DAY + i % 50 * 120 * SEC, i);
+    commit(h, 1, p, 100);
+    now_us += HOUR;
+    must(historian_maintain(h, &why), &why); /* seals */
+    damage_first_day(&s);
+    now_us += 2 * DAY;
+    assert_int_equal(NX_E_CORRUPT, historian_maintain(h, &why));
+    must(historian_maintain(h, &why), &why);
+    ask(h, q, &rows);
+    assert_int_equal(HISTORY_RESOLUTION_MINUTE, rows.summary.resolution);
+    assert_int_equal(50, rows.n);
+    historian_close(&h);
+    store_remove(&s);
+}
+
+static void
 rollups_outlive_raw_values(void **state)
 {
     struct historian_conf conf = {.role = HISTORIAN_WRITER, .retention_days = 7, .rollup_retention_days = 40};
@@ -370,6 +417,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rollups_answer_as_points_do),
         cmocka_unit_test(a_late_value_is_seen_at_once_and_rolled_up_later),
+        cmocka_unit_test(a_damaged_day_holds_up_no_other),
         cmocka_unit_test(rollups_outlive_raw_values),
         cmocka_unit_test(there_is_one_keeper_and_it_works_for_the_writer),
         cmocka_unit_test(what_waits_is_bounded),
