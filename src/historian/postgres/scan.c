@@ -396,14 +396,14 @@ before_in_days(struct pg_store *h, const struct history_series *s, int64_t time_
                struct nx_note *why)
 {
     char to[PG_TIME_CAP];
-    char *sql = mem_printf("SELECT last, last_time, last_quality FROM hist.d1 WHERE series_id = %" PRId64
-                           " AND time < %s AND last_time < %s AND NOT is_mixed ORDER BY time DESC LIMIT 1",
+    char *sql = mem_printf("SELECT last, last_time, last_quality, is_mixed FROM hist.d1 WHERE series_id = %" PRId64
+                           " AND time < %s AND last_time < %s ORDER BY time DESC LIMIT 1",
                            s->id, pg_literal(time_us, to), to);
     PGresult *r;
     enum nx_err err = pg_select(&h->conn, sql, &r, why);
 
     free(sql);
-    if (err == NX_OK && PQntuples(r) == 1)
+    if (err == NX_OK && PQntuples(r) == 1 && !pg_bool(r, 0, 3)) /* of a text the day knows nothing */
         *out = row_of(r, 0, 0, s->data_type);
     PQclear(r);
     return err;

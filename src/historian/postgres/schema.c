@@ -348,13 +348,14 @@ static enum nx_err
 drop_plain(struct pg_store *h, const char *table, int64_t before_us, uint64_t *points, struct nx_note *why)
 {
     char t[PG_TIME_CAP];
-    char *sql = mem_printf("SELECT name::text, is_leaving, about_rows::int8, lo FROM hist.partition WHERE parent = '%s'"
-                           " AND hi <= %s UNION ALL SELECT c.relname::text, NULL, c.reltuples::int8, NULL FROM pg_class c"
-                           " JOIN pg_namespace s ON s.oid = c.relnamespace WHERE s.nspname = 'hist' AND c.relkind = 'r'"
-                           " AND c.relname ~ '^%s_[0-9]{8}_[0-9]{6}$'"
-                           " AND right(c.relname, 15) < to_char(%s::timestamptz, 'YYYYMMDD_HH24MISS')"
-                           " AND NOT EXISTS(SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) ORDER BY 4 NULLS FIRST",
-                           table, pg_literal(before_us, t), table, t);
+    char *sql =
+        mem_printf("SELECT name::text, is_leaving, about_rows::int8, lo FROM hist.partition WHERE parent = '%s'"
+                   " AND hi <= %s UNION ALL SELECT c.relname::text, NULL, c.reltuples::int8, NULL FROM pg_class c"
+                   " JOIN pg_namespace s ON s.oid = c.relnamespace WHERE s.nspname = 'hist' AND c.relkind = 'r'"
+                   " AND c.relname ~ '^%s_[0-9]{8}_[0-9]{6}$'"
+                   " AND right(c.relname, 15) < to_char(%s::timestamptz, 'YYYYMMDD_HH24MISS')"
+                   " AND NOT EXISTS(SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) ORDER BY 4 NULLS FIRST",
+                   table, pg_literal(before_us, t), table, t);
     PGresult *r;
     enum nx_err err = pg_select(&h->conn, sql, &r, why);
 
