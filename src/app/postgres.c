@@ -54,7 +54,7 @@ read_output(int fd, char *text)
 {
     size_t len = 0;
     ssize_t n;
-    char rest[512];
+    char rest[512] = "";
 
     while ((n = read(fd, len < OUTPUT_MAX ? text + len : rest, len < OUTPUT_MAX ? OUTPUT_MAX - len : sizeof rest)) > 0)
         len += len < OUTPUT_MAX ? (size_t)n : 0;
@@ -199,14 +199,9 @@ init_cluster(const struct postgres_info *pg, const char *dir, const char *passwo
 {
     int bin_len = (int)(strrchr(pg->program_path, '/') - pg->program_path);
     char *initdb = mem_printf("%.*s/initdb", bin_len, pg->program_path), *place = mem_printf("--pgdata=%s", dir);
-    const char *const argv[] = {initdb,
-                                place,
-                                "--username=" NAME,
-                                "--auth=scram-sha-256",
-                                "--encoding=UTF8",
-                                "--locale=C",
-                                "--pwfile=/dev/stdin",
-                                NULL};
+    const char *const argv[] = {
+        initdb, place, "-U", NAME, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--pwfile=/dev/stdin",
+        NULL};
     enum nx_err err = run(pg, argv, password, why);
 
     free(initdb);
