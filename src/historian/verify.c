@@ -89,17 +89,20 @@ take_points(void *arg, const struct point *p, size_t n)
 
 /* --- rollups --- */
 
+/* weight: how large the terms of the two sums are together; the sums themselves may be near 0. */
 static bool
-is_near(double a, double b)
+is_near(double a, double b, double weight)
 {
-    return a == b || fabs(a - b) <= 1e-9 * (fabs(a) + fabs(b)) || (!isfinite(a) && !isfinite(b));
+    return a == b || fabs(a - b) <= 1e-9 * weight || (!isfinite(a) && !isfinite(b));
 }
 
 static bool
 is_same(const struct history_rollup *a, const struct history_rollup *b)
 {
-    if (a->n != b->n || a->n_bad != b->n_bad || !is_near(a->sum, b->sum) || !is_near(a->area, b->area) ||
-        a->area_us != b->area_us)
+    double largest = a->n > 0 ? fmax(fabs(a->min.value), fabs(a->max.value)) : 0;
+
+    if (a->n != b->n || a->n_bad != b->n_bad || a->area_us != b->area_us || !is_near(a->sum, b->sum, largest * a->n) ||
+        !is_near(a->area, b->area, largest * (double)a->area_us))
         return false;
     if (a->n > 0 && (a->min.value != b->min.value || a->min.time_us != b->min.time_us || a->max.value != b->max.value ||
                      a->max.time_us != b->max.time_us))
