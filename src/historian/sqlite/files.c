@@ -19,6 +19,9 @@ static const struct db_migration day_migrations[] = {
      "CREATE TABLE day(id INTEGER PRIMARY KEY CHECK(id = 1), points INTEGER NOT NULL, t_min INTEGER, t_max INTEGER,"
      " sealed_through INTEGER NOT NULL) STRICT;"
      "INSERT INTO day VALUES(1, 0, NULL, NULL, 0)"},
+    {2, "damaged chunks",
+     "CREATE TABLE damaged(id INTEGER PRIMARY KEY, series_id INTEGER NOT NULL, t0 INTEGER NOT NULL,"
+     " t1 INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL) STRICT"},
 };
 
 /* day: those that every series is here of. data NULL: a text is among the values, so they are read as points. */

@@ -139,13 +139,13 @@ expire_month(void *arg, enum roll_file kind, int period)
 }
 
 static enum nx_err
-expire(struct lite *h, int64_t now_us, struct nx_note *why)
+expire(struct lite *h, int64_t now_us, bool drops_unrolled, struct nx_note *why)
 {
     struct minutes m = {h, day_of(now_us - h->rollup_retention_days * DAY_US)};
     enum nx_err err = NX_OK;
 
     if (h->retention_days > 0)
-        err = roll_expire(h, day_of(now_us - h->retention_days * DAY_US), why);
+        err = roll_expire(h, day_of(now_us - h->retention_days * DAY_US), drops_unrolled, why);
     if (err == NX_OK && h->rollup_retention_days > 0)
         err = roll_each(h, expire_month, &m, why);
     return err;
@@ -178,7 +178,7 @@ first_of(enum nx_err err, enum nx_err later)
 static enum nx_err
 step(struct lite *h, int64_t now_us, struct nx_note *why)
 {
-    bool is_due = false, is_done = true;
+    bool is_due = false, is_done = false;
     uint64_t points = h->role == HISTORIAN_KEEPER ? KEEPER_ROLL_POINTS : WRITER_ROLL_POINTS;
     enum nx_err err = is_sealing_due(h, now_us, &is_due, why);
 
@@ -186,9 +186,10 @@ step(struct lite *h, int64_t now_us, struct nx_note *why)
         err = seal_once(h, why);
     else if (err == NX_OK)
         err = roll_some(h, now_us, points, false, &is_done, why);
-    /* What failed holds up nothing else; but values go only when nothing waits to be rolled up. */
-    if ((is_done || err != NX_OK) && !is_due && is_time(&h->at.expired_us, now_us, EXPIRE_EVERY_US))
-        err = first_of(err, expire(h, now_us, err == NX_OK ? why : NULL));
+    /* What failed holds up nothing else. Values without rollups go when nothing more can be rolled up, or when that
+     * needs the room that they take. */
+    if (is_time(&h->at.expired_us, now_us, EXPIRE_EVERY_US))
+        err = first_of(err, expire(h, now_us, is_done || err == NX_E_DISK_FULL, err == NX_OK ? why : NULL));
     if (is_time(&h->at.checkpoint_us, monotonic_us(), CHECKPOINT_EVERY_US))
         err = first_of(err, checkpoint(h, err == NX_OK ? why : NULL));
     return err;

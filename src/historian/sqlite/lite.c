@@ -48,6 +48,9 @@ static const struct db_migration migrations[] = {
      "CREATE TABLE rolled(day INTEGER PRIMARY KEY, state INTEGER NOT NULL, through INTEGER NOT NULL) STRICT;"
      "CREATE TABLE stale(day INTEGER NOT NULL, series_id INTEGER NOT NULL, PRIMARY KEY(day, series_id))"
      " STRICT, WITHOUT ROWID"},
+    {3, "damaged blocks",
+     "CREATE TABLE damaged(block_id INTEGER PRIMARY KEY, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL,"
+     " points INTEGER NOT NULL, stored_us INTEGER NOT NULL, data BLOB NOT NULL) STRICT"},
 };
 
 /* --- loading what a writer keeps in memory --- */

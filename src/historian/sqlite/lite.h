@@ -58,8 +58,6 @@ struct lite {
     struct upkeep_times {
         int64_t expired_us, looked_us, stale_us; /* when each was last done, by wall_us */
         int64_t checkpoint_us;                   /* by the monotonic clock */
-        int64_t damaged_us;                      /* when a day could not be rolled up */
-        int damaged_day;                         /* that one; it and those before are left alone for a while */
     } at;
 };
 
@@ -109,13 +107,14 @@ enum nx_err hot_refresh(struct lite *h, struct nx_note *why);
 #define HOT_LIMIT_BYTES  (512u << 20)
 
 /* --- seal.c, roll.c: under the keeper's lock --- */
+/* NX_E_CORRUPT: something was set aside as damaged; all else is sealed. */
 enum nx_err seal_once(struct lite *h, struct nx_note *why);
 /* Rolls up about as many points of what is due; *is_done: nothing is left. all: also what is due only later, but for
- * days that are not over. */
+ * days that are not over. NX_E_CORRUPT: a series could not be read and was passed over; all else is done. */
 enum nx_err roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all, bool *is_done, struct nx_note *why);
 /* Raw values of days before `oldest` go: their rollups are all there is from now on. Days that are not rolled up yet
- * stay some days longer. */
-enum nx_err roll_expire(struct lite *h, int oldest, struct nx_note *why);
+ * stay; with drops_unrolled only some days longer. */
+enum nx_err roll_expire(struct lite *h, int oldest, bool drops_unrolled, struct nx_note *why);
 
 /* --- rollread.c --- */
 

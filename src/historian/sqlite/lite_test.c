@@ -130,54 +130,195 @@ a_late_value_is_seen_at_once_and_rolled_up_later(void **state)
     store_remove(&s);
 }
 
-/* Raw values go after days, minutes after a month; hours stay, and the last value is still known. */
+/* --- damage --- */
+
 static void
-damage_first_day(const struct store *s)
+run_sql(const struct store *s, const char *file, const char *sql)
 {
     char path[128];
     struct nx_note why;
     struct db_conf conf = {.path = path};
     struct db *db;
 
-    (void)snprintf(path, sizeof path, "%s/hist-20231209.db", s->dir);
+    (void)snprintf(path, sizeof path, "%s/%s", s->dir, file);
     must(db_open(&db, &conf, &why), &why);
-    must(db_exec(db, "UPDATE chunk SET data = zeroblob(length(data))", &why), &why);
+    must(db_exec(db, sql, &why), &why);
     db_close(&db);
 }
 
-static void
-a_damaged_day_holds_up_no_other(void **state)
+#define FIRST_DAY     "hist-20231209.db"
+#define DAMAGE_CHUNKS "UPDATE chunk SET data = zeroblob(length(data))"
+
+/* Values of some days, sealed and not rolled up. */
+static struct historian *
+store_days(const struct store *s, unsigned days, struct historian_conf conf)
 {
+    struct point p[200];
+    struct nx_note why;
+    struct historian *h;
+
+    now_us = START + (days - 1) * DAY + 2 * HOUR;
+    h = store_open(s, conf);
+    for (unsigned i = 0; i < days * 20; i++)
+        p[i] = point_at(START + (i / 20) * DAY + i % 20 * 120 * SEC, i);
+    commit(h, 1, p, days * 20);
+    now_us += HOUR;
+    must(historian_maintain(h, &why), &why);
+    return h;
+}
+
+static void
+a_damaged_series_holds_up_no_rollup(void **state)
+{
+    struct historian_conf conf = {.role = HISTORIAN_WRITER};
     struct history_query q = {.from_us = START + DAY,
-                              .to_us = START + DAY + 3 * HOUR,
+                              .to_us = START + DAY + HOUR,
                               .fn = HISTORY_MINMAX,
                               .resolution = HISTORY_RESOLUTION_MINUTE};
     struct store s;
     struct rows rows;
     struct nx_note why;
-    struct point p[100];
     struct historian *h;
 
     (void)state;
     store_make(&s);
-    now_us = START + DAY + 2 * HOUR;
-    h = open_as(&s, HISTORIAN_WRITER);
-    for (unsigned i = 0; i < 100; i++)
-        p[i] = point_at(START + (i / 50) * DAY + i % 50 * 120 * SEC, i);
-    commit(h, 1, p, 100);
-    now_us += HOUR;
-    must(historian_maintain(h, &why), &why); /* seals */
-    damage_first_day(&s);
+    h = store_days(&s, 2, conf);
+    run_sql(&s, FIRST_DAY, DAMAGE_CHUNKS);
     now_us += 2 * DAY;
-    assert_int_equal(NX_E_CORRUPT, historian_maintain(h, &why));
+    assert_int_equal(NX_E_CORRUPT, historian_maintain(h, &why)); /* once, and with the place */
+    assert_non_null(strstr(why.text, FIRST_DAY));
     must(historian_maintain(h, &why), &why);
     ask(h, q, &rows);
     assert_int_equal(HISTORY_RESOLUTION_MINUTE, rows.summary.resolution);
-    assert_int_equal(50, rows.n);
+    assert_int_equal(20, rows.n);
     historian_close(&h);
     store_remove(&s);
 }
 
+/* After a long stop with a damaged day all others are rolled up before their values go. */
+static void
+values_wait_for_their_rollups(void **state)
+{
+    struct historian_conf conf = {.role = HISTORIAN_WRITER, .retention_days = 30};
+    struct history_query q = {.fn = HISTORY_LAST, .max_points = 1, .resolution = HISTORY_RESOLUTION_DAY};
+    struct store s;
+    struct rows rows;
+    struct nx_note why;
+    struct historian *h;
+
+    (void)state;
+    store_make(&s);
+    h = store_days(&s, 6, conf);
+    run_sql(&s, FIRST_DAY, DAMAGE_CHUNKS);
+    for (unsigned i = 0; i < 10; i++) {
+        now_us = START + 60 * DAY + i * 61 * SEC;
+        enum nx_err err = historian_maintain(h, &why);
+
+        assert_true(err == NX_OK || err == NX_E_CORRUPT);
+    }
+    assert_int_equal(0, count_files(&s, "hist-", 16));
+    for (unsigned day = 1; day < 6; day++) {
+        q.from_us = START + day * DAY;
+        q.to_us = q.from_us + DAY;
+        ask(h, q, &rows);
+        assert_true(rows.n == 1 && rows.row[0].value.d == day * 20 + 19);
+    }
+    historian_close(&h);
+    store_remove(&s);
+}
+
+/* What was rolled up stays when a late value comes and the values cannot be read any more. */
+static void
+stale_days_keep_what_was_rolled_up(void **state)
+{
+    struct historian_conf conf = {.role = HISTORIAN_WRITER, .retention_days = 30};
+    struct history_query q = {.from_us = START,
+                              .to_us = START + DAY,
+                              .fn = HISTORY_LAST,
+                              .max_points = 1,
+                              .resolution = HISTORY_RESOLUTION_DAY};
+    struct store s;
+    struct rows rows;
+    struct nx_note why;
+    struct historian *h;
+
+    (void)state;
+    store_make(&s);
+    h = store_days(&s, 2, conf);
+    seal(h);
+    run_sql(&s, "hist.db", "INSERT INTO stale VALUES(19700, 1)");
+    run_sql(&s, FIRST_DAY, DAMAGE_CHUNKS);
+    for (unsigned i = 0; i < 10; i++) {
+        now_us = START + 60 * DAY + i * 301 * SEC;
+        (void)!historian_maintain(h, &why);
+    }
+    assert_int_equal(0, count_files(&s, "hist-", 16));
+    ask(h, q, &rows);
+    assert_true(rows.n == 1 && rows.row[0].value.d == 19);
+    historian_close(&h);
+    store_remove(&s);
+}
+
+static void
+sealing_sets_a_damaged_chunk_aside(void **state)
+{
+    struct historian_conf conf = {.role = HISTORIAN_WRITER};
+    struct point late = point_at(START + 5 * SEC, 7);
+    struct history_query q = {.from_us = START, .to_us = START + HOUR, .fn = HISTORY_RAW};
+    struct historian_stats stats;
+    struct store s;
+    struct rows rows;
+    struct nx_note why;
+    struct historian *h;
+
+    (void)state;
+    store_make(&s);
+    h = store_days(&s, 1, conf);
+    run_sql(&s, FIRST_DAY, DAMAGE_CHUNKS);
+    commit(h, 2, &late, 1);
+    now_us += HOUR;
+    assert_int_equal(NX_E_CORRUPT, historian_maintain(h, &why));
+    assert_non_null(strstr(why.text, FIRST_DAY));
+    assert_non_null(strstr(why.text, "20 values"));
+    must(historian_maintain(h, &why), &why);
+    ask(h, q, &rows);
+    assert_true(rows.n == 1 && rows.row[0].value.d == 7);
+    must(historian_stats_of(h, &stats, &why), &why);
+    assert_int_equal(1, stats.points);
+    historian_close(&h);
+    store_remove(&s);
+}
+
+static void
+sealing_sets_a_damaged_block_aside(void **state)
+{
+    struct point first = point_at(START, 1), second = point_at(START + SEC, 2);
+    struct history_query q = {.from_us = START, .to_us = START + HOUR, .fn = HISTORY_RAW};
+    struct store s;
+    struct rows rows;
+    struct nx_note why;
+    struct historian *h;
+
+    (void)state;
+    store_make(&s);
+    now_us = START + HOUR;
+    h = open_as(&s, HISTORIAN_WRITER);
+    commit(h, 1, &first, 1);
+    commit(h, 2, &second, 1);
+    run_sql(&s, "hist.db", "UPDATE hot SET data = zeroblob(length(data)) WHERE block_id = 1");
+    now_us += HOUR;
+    assert_int_equal(NX_E_CORRUPT, historian_maintain(h, &why));
+    assert_non_null(strstr(why.text, "hist.db"));
+    must(historian_maintain(h, &why), &why);
+    ask(h, q, &rows);
+    assert_true(rows.n == 1 && rows.row[0].value.d == 2);
+    historian_close(&h);
+    store_remove(&s);
+}
+
+/* --- retentions --- */
+
+/* Raw values go after days, minutes after a month; hours stay, and the last value is still known. */
 static void
 rollups_outlive_raw_values(void **state)
 {
@@ -417,7 +558,11 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rollups_answer_as_points_do),
         cmocka_unit_test(a_late_value_is_seen_at_once_and_rolled_up_later),
-        cmocka_unit_test(a_damaged_day_holds_up_no_other),
+        cmocka_unit_test(a_damaged_series_holds_up_no_rollup),
+        cmocka_unit_test(values_wait_for_their_rollups),
+        cmocka_unit_test(stale_days_keep_what_was_rolled_up),
+        cmocka_unit_test(sealing_sets_a_damaged_chunk_aside),
+        cmocka_unit_test(sealing_sets_a_damaged_block_aside),
         cmocka_unit_test(rollups_outlive_raw_values),
         cmocka_unit_test(there_is_one_keeper_and_it_works_for_the_writer),
         cmocka_unit_test(what_waits_is_bounded),

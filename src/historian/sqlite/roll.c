@@ -14,18 +14,17 @@
 #include "historian/sqlite/rollset.h"
 #include "historian/sqlite/run.h"
 
-#define GRACE_US         (1800 * INT64_C(1000000)) /* after the end of a day: what waits for sealing is sealed */
-#define LOOK_EVERY_US    (30 * INT64_C(1000000))   /* for days that are over */
-#define STALE_EVERY_US   (300 * INT64_C(1000000))  /* so that a trickle of late values does not roll up each time */
-#define DAMAGED_PAUSE_US (3600 * INT64_C(1000000))
-#define STEP_SERIES      1000u
-#define LATE_DAYS        3 /* raw values stay so much longer when they are not rolled up yet */
+#define GRACE_US       (1800 * INT64_C(1000000)) /* after the end of a day: what waits for sealing is sealed */
+#define LOOK_EVERY_US  (30 * INT64_C(1000000))   /* for days that are over */
+#define STALE_EVERY_US (300 * INT64_C(1000000))  /* so that a trickle of late values does not roll up each time */
+#define STEP_SERIES    1000u
+#define LATE_DAYS      3 /* raw values stay so much longer when they are not rolled up yet */
 
 struct level {
     struct roller roller;
     struct history_rollup r[ROLLSET_MAX];
     size_t n;
-    bool needs_points; /* a text, or a sum beyond doubles */
+    bool needs_points; /* a text, a sum beyond doubles, or values that cannot be read */
 };
 
 struct roll {
@@ -39,6 +38,8 @@ struct roll {
     uint64_t points; /* read so far */
     unsigned series;
     int64_t last_sid;
+    bool is_unread;        /* the series at hand is damaged: what was rolled up of it before stays */
+    struct nx_note damage; /* the first such series; err 0: none */
 };
 
 /* --- one series --- */
@@ -123,7 +124,10 @@ write_minutes(struct roll *x, int64_t sid)
 
     if (!x->month)
         return NX_OK;
-    err = db_prepare(x->month, "INSERT OR REPLACE INTO minute VALUES(?, ?, ?)", &st, x->why);
+    err = db_prepare(x->month,
+                     x->is_unread ? "INSERT OR IGNORE INTO minute VALUES(?, ?, ?)"
+                                  : "INSERT OR REPLACE INTO minute VALUES(?, ?, ?)",
+                     &st, x->why);
     if (err != NX_OK)
         return err;
     db_bind_i64(st, 1, sid);
@@ -136,7 +140,10 @@ static enum nx_err
 write_hours(struct roll *x, int64_t sid)
 {
     struct db_stmt *st;
-    enum nx_err err = db_prepare(x->year, "INSERT OR REPLACE INTO hour VALUES(?, ?, ?, ?)", &st, x->why);
+    enum nx_err err = db_prepare(x->year,
+                                 x->is_unread ? "INSERT OR IGNORE INTO hour VALUES(?, ?, ?, ?)"
+                                              : "INSERT OR REPLACE INTO hour VALUES(?, ?, ?, ?)",
+                                 &st, x->why);
 
     if (err != NX_OK)
         return err;
@@ -147,6 +154,18 @@ write_hours(struct roll *x, int64_t sid)
     return db_run(st, x->why);
 }
 
+/* It holds up no other: readers take its points, and are told of the damage. */
+static void
+pass_over(struct roll *x)
+{
+    if (x->damage.err == NX_OK) {
+        x->damage = *x->why;
+        x->damage.err = NX_E_CORRUPT;
+    }
+    for (int i = 0; i < 3; i++)
+        x->levels[i].needs_points = true;
+}
+
 static enum nx_err
 roll_series(struct roll *x, int64_t sid)
 {
@@ -154,6 +173,11 @@ roll_series(struct roll *x, int64_t sid)
 
     begin_levels(x);
     err = read_points(x, sid);
+    x->is_unread = err == NX_E_CORRUPT;
+    if (x->is_unread) {
+        pass_over(x);
+        err = NX_OK;
+    }
     end_levels(x);
     if (err == NX_OK)
         err = write_minutes(x, sid);
@@ -401,14 +425,6 @@ must_roll(struct lite *h, int day, int64_t now_us, bool *must, struct nx_note *w
     return err;
 }
 
-/* Days are taken in order, so those before a damaged one are done: it does not hold up those behind it. */
-static bool
-is_left_alone(const struct lite *h, int day, int64_t now_us)
-{
-    return h->at.damaged_us != 0 && day <= h->at.damaged_day && now_us >= h->at.damaged_us &&
-           now_us - h->at.damaged_us < DAMAGED_PAUSE_US;
-}
-
 /* The oldest day that is over and was not begun, or whose rollups are gone. */
 static enum nx_err
 find_new(struct lite *h, int64_t over_us, int64_t now_us, int *day, struct nx_note *why)
@@ -421,7 +437,7 @@ find_new(struct lite *h, int64_t over_us, int64_t now_us, int *day, struct nx_no
 
     *day = -1;
     for (size_t i = 0; err == NX_OK && i < n && *day < 0 && (days[i] + 1) * DAY_US <= over_us; i++)
-        if (!is_left_alone(h, days[i], now_us) && (err = must_roll(h, days[i], now_us, &must, why)) == NX_OK && must)
+        if ((err = must_roll(h, days[i], now_us, &must, why)) == NX_OK && must)
             *day = days[i];
     arena_free(&a);
     return err;
@@ -439,11 +455,8 @@ is_time(int64_t *at_us, int64_t now_us, int64_t every_us, bool all)
 static enum nx_err
 find_begun_or_new(struct lite *h, int64_t now_us, bool all, int *day, int64_t *through, struct nx_note *why)
 {
-    enum nx_err err =
-        find_day(h, "SELECT day, through FROM rolled WHERE state = 0 ORDER BY day DESC LIMIT 1", day, through, why);
+    enum nx_err err = find_day(h, "SELECT day, through FROM rolled WHERE state = 0 LIMIT 1", day, through, why);
 
-    if (err == NX_OK && *day >= 0 && is_left_alone(h, *day, now_us))
-        *day = -1;
     if (err != NX_OK || *day >= 0 || !is_time(&h->at.looked_us, now_us, LOOK_EVERY_US, all))
         return err;
     *through = 0;
@@ -477,15 +490,14 @@ roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all, bool *is_do
     *is_done = false;
     if (err == NX_OK && x.day >= 0) {
         err = roll_new(&x, now_us, points);
-        if (err == NX_E_CORRUPT) {
-            h->at.damaged_day = x.day;
-            h->at.damaged_us = now_us;
-            h->at.looked_us = 0;
-        }
     } else if (err == NX_OK && (err = find_stale(h, now_us, all, &x.day, why)) == NX_OK) {
         x.last_sid = 0;
         *is_done = x.day < 0;
         err = *is_done ? NX_OK : roll_stale(&x, now_us, points);
+    }
+    if (err == NX_OK && x.damage.err != NX_OK) {
+        *why = x.damage;
+        err = x.damage.err;
     }
     roll_fini(&x);
     return err;
@@ -513,7 +525,7 @@ forget_day(struct lite *h, int day, struct nx_note *why)
 }
 
 enum nx_err
-roll_expire(struct lite *h, int oldest, struct nx_note *why)
+roll_expire(struct lite *h, int oldest, bool drops_unrolled, struct nx_note *why)
 {
     struct arena a = {0};
     int *days, state;
@@ -523,7 +535,7 @@ roll_expire(struct lite *h, int oldest, struct nx_note *why)
     for (size_t i = 0; err == NX_OK && i < n && days[i] < oldest; i++) {
         if ((err = rolled_state(h, days[i], &state, why)) != NX_OK)
             break;
-        if (state < 1 && days[i] >= oldest - LATE_DAYS)
+        if (state < 1 && (!drops_unrolled || days[i] >= oldest - LATE_DAYS))
             continue;
         if ((err = forget_day(h, days[i], why)) == NX_OK)
             day_remove(h, days[i]);

@@ -3,7 +3,10 @@
  * A sealing goes over two kinds of files, so it is made repeatable instead of atomic: hist.db first remembers how far
  * it goes (sealing.through), each day file stores its chunks together with that number, then hist.db drops the blocks.
  * Cut short anywhere, the next one takes the same blocks and skips the days that have them. Readers look at hot
- * blocks first and drop what they see twice, so they never miss a value and never show it double. */
+ * blocks first and drop what they see twice, so they never miss a value and never show it double.
+ *
+ * What the disk has damaged must not hold up the rest: a block or chunk that does not decode goes to a table "damaged"
+ * beside it, the sealing goes on without it and tells of it at its end. */
 #include "historian/sqlite/seal.h"
 
 #include <stdlib.h>
@@ -24,22 +27,52 @@ seal_grow(void *array, size_t *cap, size_t need, size_t size)
     return mem_realloc(array, *cap * size);
 }
 
+/* --- damage --- */
+
+void
+seal_note_damage(struct seal *s, const char *path, const char *what, uint64_t values)
+{
+    if (s->damage.err == NX_OK)
+        s->damage.err =
+            nx_fail(&s->damage, NX_E_CORRUPT,
+                    "%s: %s is damaged and was set aside with its %llu values (table \"damaged\"); the rest is "
+                    "sound: check the disk",
+                    path, what, (unsigned long long)values);
+}
+
+static enum nx_err
+set_block_aside(struct seal *s, int64_t id)
+{
+    struct db_stmt *st;
+    enum nx_err err =
+        db_prepare(s->h->db,
+                   "INSERT OR IGNORE INTO damaged SELECT block_id, t_min, t_max, points, stored_us, data FROM hot"
+                   " WHERE block_id = ?",
+                   &st, s->why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, id);
+    return db_run(st, s->why);
+}
+
 /* --- reading the hot blocks --- */
 
 static enum nx_err
-add_block(struct seal *s, int64_t id, struct slice data)
+add_block(struct seal *s, int64_t id, uint64_t points, struct slice data)
 {
     struct block_reader reader = block_open(slice(arena_strndup(&s->blobs, data.p, data.len), data.len));
     struct block_run run;
 
     while (block_next(&reader, &run)) {
         s->runs = seal_grow(s->runs, &s->run_cap, s->run_count + 1, sizeof *s->runs);
-        s->runs[s->run_count] = (struct ordered_run){run, s->run_count};
+        s->runs[s->run_count] = (struct ordered_run){run, id, s->run_count};
         s->run_count++;
     }
-    return reader.is_corrupt
-               ? nx_fail(s->why, NX_E_CORRUPT, "%s: block %lld is damaged", db_path(s->h->db), (long long)id)
-               : NX_OK;
+    if (!reader.is_corrupt)
+        return NX_OK;
+    seal_note_damage(s, db_path(s->h->db), "a block", points);
+    return set_block_aside(s, id);
 }
 
 /* What an earlier sealing began, else the oldest blocks, as many as memory is meant to hold at once. */
@@ -75,13 +108,14 @@ load_blocks(struct seal *s)
     struct db_stmt *st;
     bool has_row;
     enum nx_err err =
-        db_prepare(s->h->db, "SELECT block_id, data FROM hot WHERE block_id <= ? ORDER BY block_id", &st, s->why);
+        db_prepare(s->h->db, "SELECT block_id, points, data FROM hot WHERE block_id <= ? ORDER BY block_id", &st,
+                   s->why);
 
     if (err != NX_OK)
         return err;
     db_bind_i64(st, 1, s->through);
     while (err == NX_OK && (err = db_step(st, &has_row, s->why)) == NX_OK && has_row)
-        err = add_block(s, db_col_i64(st, 0), db_col_slice(st, 1));
+        err = add_block(s, db_col_i64(st, 0), (uint64_t)db_col_i64(st, 1), db_col_slice(st, 2));
     db_reset(st);
     return err;
 }
@@ -127,15 +161,21 @@ static enum nx_err
 gather_series(struct seal *s, size_t at, size_t k)
 {
     size_t first = s->point_count, count;
+    enum nx_err err = NX_OK;
 
-    for (size_t i = at; i < at + k; i++) {
+    for (size_t i = at; i < at + k && err == NX_OK; i++) {
         const struct block_run *run = &s->runs[i].run;
 
         s->points = seal_grow(s->points, &s->point_cap, s->point_count + run->count, sizeof *s->points);
-        if (run_decode(run->data, &s->points[s->point_count], run->count) != NX_OK)
-            return nx_fail(s->why, NX_E_CORRUPT, "%s: a block is damaged at series %u", db_path(s->h->db), run->sid);
-        s->point_count += run->count;
+        if (run_decode(run->data, &s->points[s->point_count], run->count) == NX_OK) {
+            s->point_count += run->count;
+            continue;
+        }
+        seal_note_damage(s, db_path(s->h->db), "a series in a block", run->count);
+        err = set_block_aside(s, s->runs[i].block_id);
     }
+    if (err != NX_OK || s->point_count == first)
+        return err;
     count = points_sort_unique(&s->points[first], s->point_count - first, &s->duplicates);
     s->point_count = first + count;
     split_days(s, s->runs[at].run.sid, first, count);
@@ -351,6 +391,12 @@ seal_once(struct lite *h, struct nx_note *why)
         err = seal_days(&s);
     if (err == NX_OK)
         err = drop_blocks(&s);
+    if (err == NX_OK)
+        err = hot_refresh(h, why);
+    if (err == NX_OK && s.damage.err != NX_OK) {
+        *why = s.damage;
+        err = s.damage.err;
+    }
     seal_fini(&s);
-    return err == NX_OK ? hot_refresh(h, why) : err;
+    return err;
 }

@@ -14,6 +14,7 @@ struct part {
 
 struct ordered_run {
     struct block_run run;
+    int64_t block_id;
     size_t order; /* of storing */
 };
 
@@ -29,6 +30,7 @@ struct seal {
     struct part *parts;
     size_t part_count, part_cap;
     uint64_t duplicates;
+    struct nx_note damage; /* the first thing that could not be read and was set aside; err 0: none */
     /* of the day at hand */
     struct db *day;
     struct arena old; /* chunks read back */
@@ -40,6 +42,8 @@ struct seal {
 
 /* Room for `need` elements; new ones are not zeroed. */
 void *seal_grow(void *array, size_t *cap, size_t need, size_t size);
+/* Remembers the first damage, to be told when the sealing has ended well. */
+void seal_note_damage(struct seal *s, const char *path, const char *what, uint64_t values);
 /* Has day already what this sealing brings? */
 enum nx_err seal_is_in_day(struct seal *s, bool *sealed);
 /* Merges parts of one day into its file, in one transaction. */

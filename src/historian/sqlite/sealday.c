@@ -2,6 +2,8 @@
  * series never overlap: late points are merged into the chunks that they fall in. */
 #include "historian/sqlite/seal.h"
 
+#include <stdlib.h>
+
 #include "base/mem.h"
 #include "historian/sqlite/run.h"
 
@@ -61,14 +63,56 @@ encode_chunk(struct seal *s, const struct point *p, size_t n)
     }
 }
 
-static enum nx_err
+static bool
 decode_chunk(struct seal *s, struct slice data, size_t n, struct point *out)
 {
     struct slice copy = slice(arena_strndup(&s->old, data.p, data.len), data.len);
 
-    if (run_decode(copy, out, n) != NX_OK)
-        return nx_fail(s->why, NX_E_CORRUPT, "%s: a chunk is damaged", db_path(s->day));
-    return NX_OK;
+    return run_decode(copy, out, n) == NX_OK;
+}
+
+/* --- chunks that do not decode --- */
+
+static enum nx_err
+run_for_chunk(struct seal *s, const char *sql, uint32_t sid, int64_t t0)
+{
+    struct db_stmt *st;
+    enum nx_err err = db_prepare(s->day, sql, &st, s->why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, sid);
+    db_bind_i64(st, 2, t0);
+    return db_run(st, s->why);
+}
+
+/* Its place is wanted by what comes now. */
+static enum nx_err
+set_chunk_aside(struct seal *s, uint32_t sid, int64_t t0, uint64_t n)
+{
+    enum nx_err err = run_for_chunk(s,
+                                    "INSERT INTO damaged(series_id, t0, t1, n, data) SELECT series_id, t0, t1, n, data"
+                                    " FROM chunk WHERE series_id = ? AND t0 = ?",
+                                    sid, t0);
+
+    seal_note_damage(s, db_path(s->day), "a chunk", n);
+    s->day_points -= n;
+    return err == NX_OK ? run_for_chunk(s, "DELETE FROM chunk WHERE series_id = ? AND t0 = ?", sid, t0) : err;
+}
+
+struct damaged_chunk {
+    int64_t t0;
+    uint64_t n;
+};
+
+static enum nx_err
+set_chunks_aside(struct seal *s, uint32_t sid, const struct damaged_chunk *list, size_t count)
+{
+    enum nx_err err = NX_OK;
+
+    for (size_t i = 0; i < count && err == NX_OK; i++)
+        err = set_chunk_aside(s, sid, list[i].t0, list[i].n);
+    return err;
 }
 
 /* Puts the stored points that must be merged in front of merged[]: chunks that overlap the new points, and a short one
@@ -77,6 +121,8 @@ static enum nx_err
 load_overlap(struct seal *s, const struct part *part, size_t *count, int64_t *from)
 {
     const struct point *p = &s->points[part->first];
+    struct damaged_chunk *damaged = NULL;
+    size_t damaged_count = 0, damaged_cap = 0;
     struct db_stmt *st;
     bool has_row;
     enum nx_err err =
@@ -92,16 +138,23 @@ load_overlap(struct seal *s, const struct part *part, size_t *count, int64_t *fr
         size_t n = (size_t)db_col_i64(st, 2);
         bool overlaps = db_col_i64(st, 1) >= p[0].time_us;
 
-        if (n < 1 || n > RUN_MAX_POINTS || (!overlaps && n >= CHUNK_SMALL))
+        if (!overlaps && n >= CHUNK_SMALL)
             break;
-        s->merged = seal_grow(s->merged, &s->merged_cap, *count + n + part->count, sizeof *s->merged);
-        err = decode_chunk(s, db_col_slice(st, 3), n, &s->merged[*count]);
-        *count += n;
-        *from = db_col_i64(st, 0);
+        s->merged = seal_grow(s->merged, &s->merged_cap, *count + RUN_MAX_POINTS + part->count, sizeof *s->merged);
+        if (n >= 1 && n <= RUN_MAX_POINTS && decode_chunk(s, db_col_slice(st, 3), n, &s->merged[*count])) {
+            *count += n;
+            *from = db_col_i64(st, 0);
+        } else if (overlaps) {
+            damaged = seal_grow(damaged, &damaged_cap, damaged_count + 1, sizeof *damaged);
+            damaged[damaged_count++] = (struct damaged_chunk){db_col_i64(st, 0), n};
+        }
         if (!overlaps)
             break;
     }
     db_reset(st);
+    if (err == NX_OK)
+        err = set_chunks_aside(s, part->sid, damaged, damaged_count);
+    free(damaged);
     return err;
 }
 

@@ -173,6 +173,23 @@ check_ledger(struct check *c)
     return err;
 }
 
+/* What sealings could not read. Files of an older version have no such table. */
+static enum nx_err
+check_set_aside(struct check *c, struct db *db, unsigned since_version, const char *sql)
+{
+    unsigned version = 0;
+    int64_t values = 0;
+    enum nx_err err = db_schema_version(db, &version, c->why);
+
+    if (err == NX_OK && version >= since_version)
+        err = read_number(c, db, sql, &values);
+    if (err == NX_OK && values > 0)
+        historian_found(c->v, db_path(db), "",
+                        "restore the file from a backup, or delete the rows of its table damaged",
+                        "%lld values were damaged and set aside", (long long)values);
+    return err;
+}
+
 /* --- a day of chunks --- */
 
 static bool
@@ -277,6 +294,8 @@ check_day(struct check *c, int day)
         err = check_pages(c, db, FROM_BACKUP);
     if (err == NX_OK)
         err = check_chunks(c);
+    if (err == NX_OK)
+        err = check_set_aside(c, db, 2, "SELECT ifnull(sum(n), 0) FROM damaged");
     db_close(&db);
     return as_finding(c, err, day_path(c->h, day, path, sizeof path));
 }
@@ -367,6 +386,8 @@ check_hist(struct check *c)
         err = check_blocks(c);
     if (err == NX_OK)
         err = check_ledger(c);
+    if (err == NX_OK)
+        err = check_set_aside(c, c->h->db, 3, "SELECT ifnull(sum(points), 0) FROM damaged");
     lite_end(&c->h->base);
     return as_finding(c, err, db_path(c->h->db));
 }
