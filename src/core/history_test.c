@@ -211,6 +211,24 @@ damaged_texts_become_valid(void **state)
     wbuf_free(&scratch);
 }
 
+/* None of the formats has a place for them; Parquet's writer takes none. */
+static void
+what_is_not_finite_is_no_value(void **state)
+{
+    const double odd[] = {NAN, INFINITY, -INFINITY};
+
+    (void)state;
+    for (size_t i = 0; i < MEM_COUNT(odd); i++) {
+        struct history_row row = {.time_us = T0, .quality = NX_Q_GOOD, .value = nx_value_double(odd[i])};
+        struct wbuf out = wbuf_init(0);
+
+        assert_false(history_has_value(&row));
+        write_all(&history_parquet, &(struct history_ask){0}, &force, &row, 1, &out);
+        assert_true(out.len > 0);
+        wbuf_free(&out);
+    }
+}
+
 int
 main(void)
 {
@@ -218,7 +236,7 @@ main(void)
         cmocka_unit_test(csv_quotes_texts_and_disarms_them), cmocka_unit_test(ndjson_is_an_object_a_line),
         cmocka_unit_test(times_before_1970_are_times),       cmocka_unit_test(json_is_columns_with_a_head),
         cmocka_unit_test(binary_blocks_have_one_type),       cmocka_unit_test(integers_are_exact_up_to_2_to_the_53),
-        cmocka_unit_test(damaged_texts_become_valid),
+        cmocka_unit_test(damaged_texts_become_valid),        cmocka_unit_test(what_is_not_finite_is_no_value),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* history_value.c -- what every format needs to know of a value. */
 #include "core/history.h"
 
+#include <math.h>
+
 #include "base/utf8.h"
 
 #define EXACT_MAX (INT64_C(1) << 53)
@@ -8,7 +10,9 @@
 bool
 history_has_value(const struct history_row *row)
 {
-    return !nx_quality_is_bad(row->quality) && row->value.type != NX_TYPE_NONE;
+    const struct nx_value *v = &row->value;
+
+    return !nx_quality_is_bad(row->quality) && v->type != NX_TYPE_NONE && (v->type != NX_TYPE_DOUBLE || isfinite(v->d));
 }
 
 bool
