@@ -1,5 +1,6 @@
 """`nexus historian stats|verify|migrate` on a store that ingestion wrote: what they print, and their exit codes."""
 import json
+import math
 import pathlib
 import sqlite3
 import subprocess
@@ -155,6 +156,43 @@ def chunks_of(history: pathlib.Path) -> list[tuple]:
                             for sid, t0, data in db.execute("SELECT series_id, t0, data FROM chunk"))
     assert found
     return found
+
+
+def test_other_values_of_the_same_number_are_copied(historian, platform, tmp_path, first_ms):
+    """One value here and another one there are two, although each store has one."""
+    platform.start("ingest")
+    for i, name in enumerate(["history", "other"]):
+        platform.history = tmp_path / name
+        if i:
+            platform.start_role("ingest")
+        publish(platform, TOPIC, [{"value": i, "timestamp": first_ms + i * 1000, "quality": "good"}])
+        wait_until(lambda: stored(platform.history) == 1, what="the value stored")
+        platform.roles["ingest"].stop()
+    text = historian("migrate", "--from", f"sqlite:{tmp_path}/history", "--to", f"sqlite:{tmp_path}/other")
+    assert text.startswith("1 values copied")
+    assert "1 series, 2 values" in historian("verify", "--url", f"sqlite:{tmp_path}/other")
+
+
+def test_sums_around_zero_are_sound(historian, platform, processes, tmp_path, first_ms):
+    """On PostgreSQL hours are sums of minutes and days sums of hours: rounding is no damage."""
+    platform.start("ingest")
+    half = [1e6 * math.sin(i * i) for i in range(180)]
+    values = (half + [-v for v in reversed(half)]) * 4  # an hour each, every 10 s
+    wave = [{"value": v, "timestamp": first_ms + i * 10_000, "quality": "good"} for i, v in enumerate(values)]
+    publish(platform, TOPIC, wave)
+    wait_until(lambda: stored(platform.history) == len(wave), what="everything stored")
+    platform.roles["ingest"].stop()
+    server = Postgres(processes, tmp_path).start()
+    historian("migrate", "--from", f"sqlite:{platform.history}", "--to", server.url)
+    assert "sound" in historian("verify", "--url", server.url)
+
+
+def test_a_password_is_not_printed(historian):
+    url = "postgres://nexus:s3cret@127.0.0.1:1/none"
+    historian("migrate", "--from", url, "--to", url, code=2)
+    assert "s3cret" not in historian.error
+    historian("stats", "--url", url, code=6)
+    assert "s3cret" not in historian.error
 
 
 def test_an_interrupted_migration_is_resumed(historian, store, tmp_path):
