@@ -625,6 +625,29 @@ def test_a_partition_let_go_but_not_dropped_is_found_again(build_dir, server, da
         assert server.value("SELECT dropped_points FROM hist.total", name) == "100"
 
 
+def test_a_partition_let_go_comes_back_when_it_is_wanted(build_dir, server, database):
+    """Of values and of rollups, younger than the retention: with all that it holds."""
+    name = server.database
+    with probe(build_dir, database, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(100)]), "commit", "seal")
+    for table in ("raw", "m1"):
+        held = f"SELECT tableoid::regclass FROM hist.{table} LIMIT 1"
+        server.sql(f"ALTER TABLE hist.{table} DETACH PARTITION {server.value(held, name)}", name)
+    with probe(build_dir, database, now=T0 + HOUR) as p:
+        p.good(*batch(2, point("a", T0 + 200 * SEC, DOUBLE, 200)), "commit", "seal")
+        assert len(p.good(f"query a {RAW} {T0} {T0 + HOUR} 1000")["rows"]) == 101
+
+
+def test_retention_drops_chunks_of_timescale(build_dir, timescale_start):
+    url = timescale_start()
+    with probe(build_dir, url, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(500)]), "commit", "seal")
+    with probe(build_dir, url, "5", now=T0 + 7 * DAY) as p:
+        p.good("seal")
+        assert p.good("stats")["points"] == 0
+    assert Sql(url)("SELECT dropped_points FROM hist.total") == "500"
+
+
 def test_what_cannot_be_dropped_is_counted_once_and_rollups_go_on(build_dir, server, database):
     name = server.database
     with probe(build_dir, database, now=T0) as p:

@@ -48,7 +48,6 @@ static enum nx_err
 drop_expired(struct pg_store *h, const char *table, uint32_t days, int64_t now_us, uint64_t *points,
              struct nx_note *why)
 {
-    *points = 0;
     if (days == 0)
         return NX_OK;
     return pg_schema_drop(h, table, now_us - days * PG_DAY_US - EXPIRE_LAG_US, points, why);
@@ -62,7 +61,7 @@ expire(struct pg_store *h, int64_t now_us, struct nx_note *why)
 {
     struct pg_args args = pg_args_init();
     PGresult *r = NULL;
-    uint64_t points, rollups;
+    uint64_t points = 0;
     enum nx_err err = drop_expired(h, "raw", h->retention_days, now_us, &points, why), counted = NX_OK;
 
     if (points > 0) {
@@ -72,7 +71,7 @@ expire(struct pg_store *h, int64_t now_us, struct nx_note *why)
     }
     pg_args_free(&args);
     err = err == NX_OK ? counted : err;
-    return err == NX_OK ? drop_expired(h, "m1", h->rollup_retention_days, now_us, &rollups, why) : err;
+    return err == NX_OK ? drop_expired(h, "m1", h->rollup_retention_days, now_us, NULL, why) : err;
 }
 
 static enum nx_err

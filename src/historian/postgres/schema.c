@@ -79,7 +79,10 @@ static const struct migration migrations[] = {
      "p.hi <= t;"
      "  SELECT least(to_time, min(p.lo)) INTO to_time FROM hist.partition p WHERE p.parent = table_name AND p.lo > t;"
      "  part := table_name || to_char(from_time, '_YYYYMMDD_HH24MISS');"
-     "  EXECUTE format('CREATE TABLE hist.%I (LIKE hist.%I INCLUDING ALL)', part, table_name);"
+     /* It is there when it was let go and not dropped: then it comes back with what it holds. */
+     "  IF to_regclass(format('hist.%I', part)) IS NULL THEN"
+     "   EXECUTE format('CREATE TABLE hist.%I (LIKE hist.%I INCLUDING ALL)', part, table_name);"
+     "  END IF;"
      "  EXECUTE format('ALTER TABLE hist.%I ATTACH PARTITION hist.%I FOR VALUES FROM (%L) TO (%L)', table_name, part,"
      "   from_time, to_time);"
      "  RETURN true;"
@@ -335,9 +338,9 @@ count_and_drop(struct pg_store *h, const char *table, const PGresult *r, int i, 
     const char *how = pg_is_null(r, i, 1) ? NULL : pg_bool(r, i, 1) ? "FINALIZE" : "CONCURRENTLY";
     int64_t about = pg_i64(r, i, 2);
     uint64_t n = 0;
-    enum nx_err err = count_points(h, name, about < 0 ? 0 : (float)about, &n, why);
+    enum nx_err err = points ? count_points(h, name, about < 0 ? 0 : (float)about, &n, why) : NX_OK;
 
-    if (err == NX_OK && (err = drop_partition(h, table, name, how, why)) == NX_OK)
+    if (err == NX_OK && (err = drop_partition(h, table, name, how, why)) == NX_OK && points)
         *points += n;
     free(name);
     return err;
@@ -366,27 +369,67 @@ drop_plain(struct pg_store *h, const char *table, int64_t before_us, uint64_t *p
     return err;
 }
 
+/* Chunks that end before a time: how many, and about how many rows they hold. */
+static enum nx_err
+look_at_chunks(struct pg_store *h, const char *table, const char *before, int64_t *chunks, int64_t *about,
+               struct nx_note *why)
+{
+    char *sql = mem_printf("SELECT count(*), coalesce(sum(public.approximate_row_count(format('%%I.%%I', chunk_schema,"
+                           " chunk_name)::regclass)), 0)::int8 FROM timescaledb_information.chunks WHERE"
+                           " hypertable_schema = 'hist' AND hypertable_name = '%s' AND range_end <= %s",
+                           table, before);
+    PGresult *r;
+    enum nx_err err = pg_select(&h->conn, sql, &r, why);
+
+    free(sql);
+    if (err == NX_OK) {
+        *chunks = pg_i64(r, 0, 0);
+        *about = pg_i64(r, 0, 1);
+    }
+    PQclear(r);
+    return err;
+}
+
+static enum nx_err
+count_in_chunks(struct pg_store *h, const char *table, const char *before, int64_t about, uint64_t *points,
+                struct nx_note *why)
+{
+    PGresult *r;
+    char *sql;
+    enum nx_err err;
+
+    *points = (uint64_t)about;
+    if (about > (int64_t)COUNT_MOST)
+        return NX_OK;
+    sql = mem_printf("SELECT count(*) FROM hist.%s WHERE time < (SELECT max(range_end) FROM"
+                     " timescaledb_information.chunks WHERE hypertable_schema = 'hist' AND hypertable_name = '%s'"
+                     " AND range_end <= %s)",
+                     table, table, before);
+    err = pg_select(&h->conn, sql, &r, why);
+    free(sql);
+    if (err == NX_OK)
+        *points = (uint64_t)pg_i64(r, 0, 0);
+    PQclear(r);
+    return err;
+}
+
 static enum nx_err
 drop_chunks(struct pg_store *h, const char *table, int64_t before_us, uint64_t *points, struct nx_note *why)
 {
-    char t[PG_TIME_CAP];
-    char *sql = mem_printf("SELECT count(*) FROM hist.%s WHERE time < (SELECT max(range_end) FROM"
-                           " timescaledb_information.chunks WHERE hypertable_schema = 'hist' AND hypertable_name = '%s'"
-                           " AND range_end <= %s)",
-                           table, table, pg_literal(before_us, t));
-    PGresult *r;
-    enum nx_err err = pg_select(&h->conn, sql, &r, why);
-    int64_t n = err == NX_OK ? pg_i64(r, 0, 0) : 0;
+    char t[PG_TIME_CAP], *sql;
+    int64_t chunks = 0, about = 0;
+    uint64_t n = 0;
+    enum nx_err err = look_at_chunks(h, table, pg_literal(before_us, t), &chunks, &about, why);
 
-    free(sql);
-    PQclear(r);
-    if (err != NX_OK || n == 0)
+    if (err != NX_OK || chunks == 0)
+        return err;
+    if (points && (err = count_in_chunks(h, table, t, about, &n, why)) != NX_OK)
         return err;
     sql = mem_printf("SELECT public.drop_chunks('hist.%s', older_than => %s::timestamptz)", table, t);
     err = pg_exec(&h->conn, sql, why);
     free(sql);
-    if (err == NX_OK)
-        *points += (uint64_t)n;
+    if (err == NX_OK && points)
+        *points += n;
     return err;
 }
 

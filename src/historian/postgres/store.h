@@ -91,7 +91,7 @@ enum nx_err pg_store_ready(struct pg_store *h, struct nx_note *why);
 enum nx_err pg_schema_ready(struct pg_store *h, struct nx_note *why);
 /* Makes the partition of "raw" or "m1" that a time falls into. Nothing to do on TimescaleDB. */
 enum nx_err pg_schema_partition(struct pg_store *h, const char *table, int64_t time_us, struct nx_note *why);
-/* Drops what lies wholly before a time; *points: about how many rows that were. */
+/* Drops what lies wholly before a time; adds to *points about how many rows that were, unless it is NULL. */
 enum nx_err pg_schema_drop(struct pg_store *h, const char *table, int64_t before_us, uint64_t *points,
                            struct nx_note *why);
 
