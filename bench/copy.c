@@ -5,6 +5,8 @@
  *
  * Run it after the historian has made its tables: it makes a copy of hist.raw's definition (columns, indexes, one
  * partition more where it is partitioned), fills that and drops it. Prints one JSON line. */
+#include "option.h"
+
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/wbuf.h"
@@ -182,26 +184,6 @@ print_result(struct runner *runners, size_t n, double seconds)
     free(all);
 }
 
-static const char *
-text_option(int argc, char **argv, const char *name)
-{
-    for (int i = 1; i + 1 < argc; i++)
-        if (strcmp(argv[i], name) == 0)
-            return argv[i + 1];
-    return NULL;
-}
-
-static uint64_t
-option(int argc, char **argv, const char *name, uint64_t fallback)
-{
-    const char *text = text_option(argc, argv, name);
-    uint64_t value = fallback;
-
-    if (text)
-        (void)num_u64(slice_str(text), &value);
-    return value;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -210,7 +192,7 @@ main(int argc, char **argv)
     uint64_t began;
     PGconn *c;
 
-    plan.url = text_option(argc, argv, "--url");
+    plan.url = option_text(argc, argv, "--url");
     plan.seconds = option(argc, argv, "--seconds", 20);
     plan.series = option(argc, argv, "--series", 10000);
     plan.rows = option(argc, argv, "--rows", 5000);

@@ -5,6 +5,8 @@
  * Keeps `window` batches unacknowledged, like a gateway with a backlog; with a rate (points/s) no more than that is
  * sent. What is not acknowledged within 2 s is sent again. Prints one JSON line: points committed per second, time from
  * publishing to the commit acknowledgement (p50, p99), points never acknowledged, batches sent again. */
+#include "option.h"
+
 #include "base/mem.h"
 #include "base/num.h"
 #include "loop/loop.h"
@@ -255,18 +257,6 @@ free_series(struct feed *f)
         mem_free_const(f->series[i].tag_id.p);
     }
     free(f->series);
-}
-
-static uint64_t
-option(int argc, char **argv, const char *name, uint64_t fallback)
-{
-    uint64_t value = fallback;
-
-    for (int i = 1; i + 1 < argc; i++) {
-        if (strcmp(argv[i], name) == 0)
-            (void)num_u64(slice_str(argv[i + 1]), &value);
-    }
-    return value;
 }
 
 int

@@ -4,6 +4,8 @@
  *
  * Its Modbus server answers every holding register read with the clock (uint64 nanoseconds in four registers), so each
  * tag message carries the moment at which the device spoke. Prints one JSON line: messages, p50 and p99. */
+#include "option.h"
+
 #include "base/mem.h"
 #include "base/num.h"
 #include "loop/loop.h"
@@ -166,18 +168,6 @@ compare(const void *a, const void *b)
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
     return x < y ? -1 : x > y;
-}
-
-static uint64_t
-option(int argc, char **argv, const char *name, uint64_t fallback)
-{
-    uint64_t value = fallback;
-
-    for (int i = 1; i + 1 < argc; i++) {
-        if (strcmp(argv[i], name) == 0)
-            (void)num_u64(slice_str(argv[i + 1]), &value);
-    }
-    return value;
 }
 
 int

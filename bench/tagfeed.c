@@ -6,6 +6,8 @@
  * The listener says "ready" when it is subscribed. Times of a topic never repeat, so each message is a point of its
  * own.
  */
+#include "option.h"
+
 #include "base/mem.h"
 #include "base/num.h"
 #include "loop/loop.h"
@@ -107,18 +109,6 @@ on_state(void *arg, enum mqtt_state state, bool session_present, const struct nx
         send_more(arg);
     else if (state == MQTT_WAITING)
         (void)fprintf(stderr, "tagfeed: %s\n", why ? why->text : "no connection");
-}
-
-static uint64_t
-option(int argc, char **argv, const char *name, uint64_t fallback)
-{
-    uint64_t value = fallback;
-
-    for (int i = 1; i + 1 < argc; i++) {
-        if (strcmp(argv[i], name) == 0)
-            (void)num_u64(slice_str(argv[i + 1]), &value);
-    }
-    return value;
 }
 
 int
