@@ -126,7 +126,8 @@ take_rollup(void *arg, const struct history_rollup *r)
         w->is_wrong = true;
         historian_found(
             w->v, "rollups", w->topic,
-            "late values may have come between: look again; else remove the file of rollups, it is made again",
+            "late values may have come between: look again; else have them made again (SQLite: remove their file; "
+            "PostgreSQL: put series and hour into hist.dirty)",
             "the %s of %lld is not what its values give", names[w->level - HISTORY_LEVEL_MINUTE],
             (long long)r->time_us);
     }
