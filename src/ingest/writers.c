@@ -116,7 +116,7 @@ end_backoff(struct ingest *g)
 }
 
 static void
-on_stored(struct ingest *g, struct writer *w, struct job *job)
+on_stored(struct ingest *g, struct job *job)
 {
     end_backoff(g);
     g->cap_points = writers_next_cap(g->cap_points, job->points, job->work_ns, (uint64_t)g->conf.ingestion.batch_size);
@@ -124,7 +124,6 @@ on_stored(struct ingest *g, struct writer *w, struct job *job)
     settle_items(g, job);
     acks_send(g, &job->acks);
     job_free(g, &job);
-    (void)w;
 }
 
 static bool
@@ -183,7 +182,7 @@ on_done(void *arg)
 
     w->job = NULL;
     if (job->err == NX_OK)
-        on_stored(g, w, job);
+        on_stored(g, job);
     else if (g->is_stopping)
         job_free(g, &job);
     else
