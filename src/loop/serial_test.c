@@ -26,22 +26,39 @@ static struct {
     bool has_rts, has_rs485;
     char seen[32]; /* 'R' raised, 'L' lowered, with the bytes the device had by then behind it */
     int master;    /* to count them */
+    int waiting;   /* as last counted */
     struct serial_rs485 rs485;
 } fake_line;
 
 int __real_ioctl(int fd, unsigned long request, void *arg);
 int __wrap_ioctl(int fd, unsigned long request, void *arg);
 
+/* A pty hands its bytes over in a kernel thread, and its tcdrain() does not wait for that as a real line's does. */
+static int
+bytes_at_device(bool more_are_due)
+{
+    int waiting = 0;
+
+    for (int ms = 0; ms < 2000; ms++) {
+        (void)__real_ioctl(fake_line.master, FIONREAD, &waiting);
+        if (!more_are_due || waiting > fake_line.waiting)
+            break;
+        (void)usleep(1000);
+    }
+    return waiting;
+}
+
 static int
 move_rts(char what)
 {
-    int waiting = 0;
+    bool is_first = fake_line.seen[0] == '\0';
 
     if (!fake_line.has_rts) {
         errno = ENOTTY;
         return -1;
     }
-    (void)__real_ioctl(fake_line.master, FIONREAD, &waiting);
+    int waiting = bytes_at_device(what == 'L' && !is_first);
+    fake_line.waiting = waiting;
     size_t len = strlen(fake_line.seen);
     (void)snprintf(fake_line.seen + len, sizeof fake_line.seen - len, "%c%d ", what, waiting);
     return 0;
