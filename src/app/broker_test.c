@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/test_dir.h"
 
 #include <openssl/evp.h>
 
@@ -24,15 +25,6 @@ read_text(const char *dir, const char *name)
     assert_int_equal(file_read(path, 65536, &text, NULL, NULL), NX_OK);
     free(path);
     return text;
-}
-
-static void
-remove_tree(const char *dir)
-{
-    char *command = mem_printf("rm -rf '%s'", dir);
-
-    assert_int_equal(system(command), 0);
-    free(command);
 }
 
 /* What Mosquitto does with a line of its password file. */
@@ -82,7 +74,7 @@ passwords_fit_their_hashes(void **state)
     assert_string_equal(line, "");
     free(lines);
     free(hashes);
-    remove_tree(dir);
+    assert_int_equal(test_dir_remove(dir), 0);
 }
 
 static void
@@ -119,7 +111,7 @@ unusable_folders_are_named(void **state)
     assert_non_null(strstr(why.text, "--data"));
     free(broken);
     free(file);
-    remove_tree(dir);
+    assert_int_equal(test_dir_remove(dir), 0);
 }
 
 int

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/test_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,12 +29,10 @@ make_data(void **state)
 static int
 remove_data(void **state)
 {
-    char *command = mem_printf("rm -rf '%s'", (char *)*state);
+    int err = test_dir_remove(*state);
 
-    assert_int_equal(system(command), 0);
-    free(command);
     free(*state);
-    return 0;
+    return err;
 }
 
 static bool

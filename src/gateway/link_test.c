@@ -1,4 +1,5 @@
 /* link_test.c -- the historian link over a real spool, with scripted acknowledgements, in virtual time. */
+#include "base/test_dir.h"
 #include "gateway/fake_outlet.h"
 #include "gateway/link.h"
 #include "obs/log.h"
@@ -52,15 +53,12 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-    char cmd[128];
-
     (void)state;
     link_free(&t.link);
     spool_close(&t.sp);
     fake_outlet_fini(&t.broker);
     loop_free(&t.loop);
-    (void)snprintf(cmd, sizeof cmd, "rm -rf %s", t.dir);
-    return system(cmd);
+    return test_dir_remove(t.dir);
 }
 
 static void

@@ -1,4 +1,5 @@
 /* points_test.c -- readings to spool and broker: journal first, conflation, failing disk. */
+#include "base/test_dir.h"
 #include "gateway/fake_outlet.h"
 #include "gateway/fake_slots.h"
 #include "gateway/points.h"
@@ -98,14 +99,11 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-    char cmd[128];
-
     (void)state;
     close_all();
     loop_free(&t.loop);
     metrics_free(&t.metrics);
-    (void)snprintf(cmd, sizeof cmd, "rm -rf %s", t.dir);
-    return system(cmd);
+    return test_dir_remove(t.dir);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include "gateway/registry.h"
 
 #include "base/file.h"
+#include "base/test_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,8 +110,6 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-    char cmd[128];
-
     (void)state;
     config_sync_free(&t.sync);
     engine_stop(&t.engine);
@@ -121,8 +120,7 @@ teardown(void **state)
     fake_outlet_fini(&t.broker);
     loop_free(&t.loop);
     metrics_free(&t.metrics);
-    (void)snprintf(cmd, sizeof cmd, "rm -rf %s", t.dir);
-    return system(cmd);
+    return test_dir_remove(t.dir);
 }
 
 static enum nx_err

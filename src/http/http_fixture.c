@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/test_dir.h"
 #include "loop/loop.h"
 
 #include <arpa/inet.h>
@@ -334,15 +335,12 @@ close_on_loop(void *arg)
 void
 server_stop(struct fixture *f)
 {
-    char command[128];
-
     loop_post(f->loop, close_on_loop, f);
     pthread_join(f->thread, NULL);
     assert_null(f->server);
     loop_free(&f->loop);
     metrics_free(&f->metrics);
-    (void)snprintf(command, sizeof command, "rm -r %s", f->dir);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(test_dir_remove(f->dir), 0);
 }
 
 /* --- a client --- */

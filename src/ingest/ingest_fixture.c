@@ -1,6 +1,5 @@
 #include "ingest/ingest_fixture.h"
-
-#include <ftw.h>
+#include "base/test_dir.h"
 
 /* --- the scripted client --- */
 
@@ -141,23 +140,15 @@ setup(void **state)
     return 0;
 }
 
-static int
-remove_entry(const char *path, const struct stat *sb, int type, struct FTW *where)
-{
-    (void)sb;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
 int
 teardown(void **state)
 {
     struct fixture *f = *state;
 
-    (void)nftw(f->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    int err = test_dir_remove(f->dir);
+
     free(f);
-    return 0;
+    return err;
 }
 
 void
