@@ -171,6 +171,13 @@ utf8_refuses_what_rfc3629_refuses(void **state)
                                         "e \xE2\x82\xAC \xF0\x9D\x84\x9E")));
     for (size_t i = 0; i < MEM_COUNT(bad); i++)
         assert_false(utf8_is_valid(slice_str(bad[i])));
+    for (size_t at = 0; at < 20; at++) { /* wherever it stands in the words that are looked at at once */
+        char text[21] = "uns/plant/line1/temp";
+
+        assert_true(utf8_is_valid(slice_str(text)));
+        text[at] = '\xFF';
+        assert_false(utf8_is_valid(slice_str(text)));
+    }
     assert_int_equal(utf8_cut(slice_str("a\xE2\x82\xAC"), 3), 1);
     assert_int_equal(utf8_cut(slice_str("a\xE2\x82\xAC"), 4), 4);
     assert_int_equal(utf8_cut(slice_str("abc"), 2), 2);

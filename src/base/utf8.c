@@ -30,9 +30,25 @@ utf8_step(struct slice s)
     return (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F) ? 0 : 4;
 }
 
+/* Bytes of ASCII at the start, in whole words: nearly every text of a plant is nothing else. */
+static size_t
+ascii_words(struct slice s)
+{
+    uint64_t word;
+    size_t n = 0;
+
+    for (; s.len - n >= sizeof word; n += sizeof word) {
+        memcpy(&word, s.p + n, sizeof word);
+        if (word & UINT64_C(0x8080808080808080))
+            break;
+    }
+    return n;
+}
+
 bool
 utf8_is_valid(struct slice s)
 {
+    s = slice_skip(s, ascii_words(s));
     while (s.len) {
         size_t n = utf8_step(s);
 
