@@ -53,8 +53,8 @@ pg_clean_text(struct wbuf *w, struct slice text, size_t max)
 
 /* --- series --- */
 
-struct pg_series *
-pg_dict_find(const struct pg_store *h, struct slice topic)
+static struct pg_series *
+find(const struct pg_store *h, struct slice topic)
 {
     struct pg_series *s;
 
@@ -255,16 +255,77 @@ update_unit(struct pg_store *h, struct misses *m, struct pg_series *s, const str
 }
 
 static enum nx_err
-update_all_units(struct pg_store *h, struct misses *m, const struct batch *b, struct nx_note *why)
+update_all_units(struct pg_store *h, struct misses *m, const struct batch *b, struct pg_series *const *map,
+                 struct nx_note *why)
 {
     enum nx_err err = NX_OK;
 
-    for (uint32_t i = 0; i < b->series_count && err == NX_OK; i++) {
-        struct pg_series *s = pg_dict_find(h, b->series[i].topic);
+    for (uint32_t i = 0; i < b->series_count && err == NX_OK; i++)
+        if (has_other_unit(map[i], &b->series[i]))
+            err = update_unit(h, m, map[i], &b->series[i], why);
+    return err;
+}
 
-        if (s && has_other_unit(s, &b->series[i]))
-            err = update_unit(h, m, s, &b->series[i], why);
-    }
+/* --- all of a commit --- */
+
+static bool
+has_topic(const struct pg_series *s, struct slice topic)
+{
+    return s && s->topic_len == topic.len && memcmp(s->topic, topic.p, topic.len) == 0;
+}
+
+/* A gateway names its series in the same order again and again: the one that followed last time is looked at first. */
+static struct pg_series *
+find_after(const struct pg_store *h, struct pg_series *before, struct slice topic)
+{
+    if (!before)
+        return find(h, topic);
+    if (!has_topic(before->next, topic))
+        before->next = find(h, topic);
+    return before->next;
+}
+
+/* Fills in what memory knows of those that are still missing in the map. */
+static void
+map_batch(struct pg_store *h, struct misses *m, const struct batch *b, struct pg_series **map)
+{
+    for (uint32_t i = 0; i < b->series_count; i++)
+        if (!map[i] && !(map[i] = find_after(h, i > 0 ? map[i - 1] : NULL, b->series[i].topic)))
+            note_missing(m, &b->series[i]);
+}
+
+static void
+map_all(struct pg_store *h, struct misses *m, const struct batch *batches, size_t n)
+{
+    struct pg_series **map = h->stage->map;
+
+    for (size_t i = 0; i < n; map += batches[i++].series_count)
+        map_batch(h, m, &batches[i], map);
+}
+
+/* From here on each series of the batches is found by its place: a look-up costs more than all else that is done for a
+ * point. */
+static void
+clear_map(struct pg_stage *s, const struct batch *batches, size_t n)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i++)
+        count += batches[i].series_count;
+    GROW(s->map, s->map_cap, count);
+    if (count > 0)
+        memset(s->map, 0, count * sizeof(struct pg_series *));
+}
+
+static enum nx_err
+make_missing(struct pg_store *h, struct misses *m, struct nx_note *why)
+{
+    enum nx_err err = look_up(h, m, why);
+
+    if (err == NX_OK && m->list && (err = insert_missing(h, m, why)) == NX_OK)
+        err = look_up(h, m, why);
+    if (err == NX_OK && m->list)
+        err = nx_fail(why, NX_E_IO, "PostgreSQL %s: a series vanished while it was made", h->conn.shown);
     return err;
 }
 
@@ -272,20 +333,16 @@ enum nx_err
 pg_dict_resolve(struct pg_store *h, const struct batch *batches, size_t n, struct nx_note *why)
 {
     struct misses m = {.args = pg_args_init(), .text = wbuf_init(0)};
+    struct pg_series *const *map;
     enum nx_err err = NX_OK;
 
-    for (size_t i = 0; i < n; i++)
-        for (uint32_t k = 0; k < batches[i].series_count; k++)
-            if (!pg_dict_find(h, batches[i].series[k].topic))
-                note_missing(&m, &batches[i].series[k]);
-    if (m.list)
-        err = look_up(h, &m, why);
-    if (err == NX_OK && m.list && (err = insert_missing(h, &m, why)) == NX_OK)
-        err = look_up(h, &m, why);
-    if (err == NX_OK && m.list)
-        err = nx_fail(why, NX_E_IO, "PostgreSQL %s: a series vanished while it was made", h->conn.shown);
-    for (size_t i = 0; i < n && err == NX_OK; i++)
-        err = update_all_units(h, &m, &batches[i], why);
+    clear_map(h->stage, batches, n);
+    map_all(h, &m, batches, n);
+    if (m.list && (err = make_missing(h, &m, why)) == NX_OK)
+        map_all(h, &m, batches, n);
+    map = h->stage->map;
+    for (size_t i = 0; i < n && err == NX_OK; map += batches[i++].series_count)
+        err = update_all_units(h, &m, &batches[i], map, why);
     misses_fini(&m);
     return err;
 }

@@ -47,16 +47,13 @@ put_aside(struct pg_stage *s, const struct pg_series *series, const struct point
 }
 
 static void
-count_batch(struct pg_store *h, const struct batch *b, int64_t now_us)
+count_batch(struct pg_store *h, const struct batch *b, struct pg_series *const *map, int64_t now_us)
 {
     struct pg_stage *s = h->stage;
 
-    GROW(s->map, s->map_cap, (size_t)b->series_count);
-    for (uint32_t i = 0; i < b->series_count; i++)
-        s->map[i] = pg_dict_find(h, b->series[i].topic);
     for (uint32_t i = 0; i < b->point_count; i++) {
         const struct point *p = &b->points[i];
-        struct pg_series *series = s->map[p->series];
+        struct pg_series *series = map[p->series];
         const char *reason = historian_refuse_time(p->time_us, now_us, h->retention_days);
 
         if (reason) {
@@ -80,14 +77,12 @@ place(struct point *to, const struct point *from)
 }
 
 static void
-place_batch(struct pg_store *h, const struct batch *b, int64_t now_us)
+place_batch(struct pg_store *h, const struct batch *b, struct pg_series *const *map, int64_t now_us)
 {
     struct pg_stage *s = h->stage;
 
-    for (uint32_t i = 0; i < b->series_count; i++)
-        s->map[i] = pg_dict_find(h, b->series[i].topic);
     for (uint32_t i = 0; i < b->point_count; i++) {
-        struct pg_series *series = s->map[b->points[i].series];
+        struct pg_series *series = map[b->points[i].series];
 
         if (!historian_refuse_time(b->points[i].time_us, now_us, h->retention_days))
             place(&s->points[series->start + series->count++], &b->points[i]);
@@ -134,17 +129,19 @@ void
 pg_stage_points(struct pg_store *h, const struct batch *batches, const bool *is_fresh, size_t n, int64_t now_us)
 {
     struct pg_stage *s = h->stage;
+    struct pg_series *const *map = s->map;
 
     s->touched_count = s->run_count = s->point_count = s->quarantined_count = 0;
     s->duplicates = 0;
     s->newest_us = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; map += batches[i++].series_count)
         if (is_fresh[i])
-            count_batch(h, &batches[i], now_us);
+            count_batch(h, &batches[i], map, now_us);
     assign_places(s);
-    for (size_t i = 0; i < n; i++)
+    map = s->map;
+    for (size_t i = 0; i < n; map += batches[i++].series_count)
         if (is_fresh[i])
-            place_batch(h, &batches[i], now_us);
+            place_batch(h, &batches[i], map, now_us);
     GROW(s->runs, s->run_cap, s->touched_count);
     for (size_t i = 0; i < s->touched_count; i++)
         finish_run(s, s->touched[i]);

@@ -33,7 +33,8 @@ struct pg_series {
     uint32_t count, start; /* of the commit under way: points, and where they begin */
     int64_t dirty_us;      /* the hour that this writer marked as dirty last, while hist.state.takes was dirty_takes */
     int64_t dirty_takes;
-    char *unit; /* NULL: "" */
+    struct pg_series *next; /* that came behind it in the batch before; NULL: not known */
+    char *unit;             /* NULL: "" */
     size_t topic_len;
     char topic[];
 };
@@ -96,9 +97,8 @@ enum nx_err pg_schema_drop(struct pg_store *h, const char *table, int64_t before
                            struct nx_note *why);
 
 /* --- dict.c --- */
-/* Entries for every series of the batches; new ones are written in a transaction of their own. */
+/* Entries for every series of the batches, in h->stage->map; new ones are written in a transaction of their own. */
 enum nx_err pg_dict_resolve(struct pg_store *h, const struct batch *batches, size_t n, struct nx_note *why);
-struct pg_series *pg_dict_find(const struct pg_store *h, struct slice topic);
 enum nx_err pg_lanes_resolve(struct pg_store *h, const struct batch *batches, size_t n, struct nx_note *why);
 struct pg_lane *pg_lane_find(const struct pg_store *h, const struct batch_header *hdr);
 void pg_dict_forget(struct pg_store *h);
@@ -122,7 +122,7 @@ struct pg_quarantined {
 struct pg_stage {
     struct pg_series **touched;
     size_t touched_count, touched_cap;
-    struct pg_series **map; /* dictionary of the batch at hand */
+    struct pg_series **map; /* the series of the first batch, then those of the second, ... */
     size_t map_cap;
     struct point *points; /* by series, then time; without duplicates */
     size_t point_count, point_cap;
@@ -137,7 +137,7 @@ struct pg_stage {
 };
 struct pg_stage *pg_stage_new(void);
 void pg_stage_free(struct pg_stage **s);
-/* The points of those batches that is_fresh says so of. */
+/* The points of those batches that is_fresh says so of; pg_dict_resolve() was told of all of them. */
 void pg_stage_points(struct pg_store *h, const struct batch *batches, const bool *is_fresh, size_t n, int64_t now_us);
 /* The staged points as COPY rows in s->rows, or as arguments of an INSERT in s->args. */
 void pg_stage_copy(struct pg_stage *s);
