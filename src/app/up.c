@@ -304,7 +304,8 @@ make_postgres(struct up *u)
     child_arg(c, "--port=%u", u->postgres.port);
     child_arg(c, "--unix_socket_directories=");
     child_arg(c, "--max_wal_size=4GB");
-    child_arg(c, "--wal_compression=on");
+    child_arg(c, "--checkpoint_timeout=15min"); /* each one is felt by the commits beside it */
+    child_arg(c, "--wal_compression=lz4");
 }
 
 static void
