@@ -1,4 +1,5 @@
 """`nexus historian stats|verify|migrate` on a store that ingestion wrote: what they print, and their exit codes."""
+import calendar
 import json
 import math
 import pathlib
@@ -8,6 +9,7 @@ import time
 
 import pytest
 
+from support.history import fill
 from support.postgres import Postgres
 from support.process import wait_until
 
@@ -247,3 +249,28 @@ def test_ingestion_goes_on_in_a_migrated_store(historian, platform, copy, first_
     wait_until(lambda: stored(copy) == 1224 + 50, what="the values taken")  # sealing will find that they are double
     platform.roles["ingest"].stop()
     assert "2 series, 1224 values" in historian("verify", "--url", f"sqlite:{copy}")
+
+
+def test_a_day_that_is_lost_comes_back_from_a_backup(historian, copy, store, build_dir, tmp_path):
+    """As docs/formats/historian-sqlite.md says: set aside with everything else going on, then copied from a backup."""
+    backup, day = f"sqlite:{store}", sorted(copy.glob("hist-????????.db"))[1]
+    day.write_bytes(b"\0" * day.stat().st_size)
+    text = historian("verify", "--url", f"sqlite:{copy}", code=1)
+    assert f"{day}: " in text and "restore the file from a backup" in text and "1 things are wrong" not in text
+    assert json.loads(historian("stats", "--url", f"sqlite:{copy}", "-o", "json"))["damaged_files"] == 1
+    noon = calendar.timegm(time.strptime(day.name[5:13], "%Y%m%d")) + 43200
+    fill(build_dir, tmp_path / "more", "numbers", 1, 10, from_us=noon * 10**6)
+    historian("migrate", "--from", f"sqlite:{tmp_path}/more", "--to", f"sqlite:{copy}", code=1)
+    aside = day.with_name(day.name + ".damaged-1")
+    assert f"{aside} is damaged" in historian.error and "backup" in historian.error and aside.exists() and day.exists()
+    text = historian("verify", "--url", f"sqlite:{copy}", code=1)
+    assert f"{aside}: was damaged" in text and "3 series, 826 values" in text and "1 things are wrong" in text
+    historian("migrate", "--from", backup, "--to", f"sqlite:{copy}")
+    aside.unlink()
+    assert "3 series, 1234 values" in historian("verify", "--url", f"sqlite:{copy}")
+
+
+def test_a_store_without_its_dictionary_is_refused(historian, copy, store):
+    (copy / "hist.db").unlink()
+    historian("migrate", "--from", f"sqlite:{store}", "--to", f"sqlite:{copy}", code=1)
+    assert f"{copy}/hist.db" in historian.error and "backup" in historian.error

@@ -390,25 +390,31 @@ rolled_state(struct lite *h, int day, int *state, struct nx_note *why)
     return err;
 }
 
+enum nx_err
+roll_forget_period(struct lite *h, enum roll_file kind, int period, struct nx_note *why)
+{
+    struct db_stmt *st;
+    enum nx_err err = db_prepare(h->db, "DELETE FROM rolled WHERE state < 2 AND day >= ? AND day < ?", &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, roll_first_day(kind, period));
+    db_bind_i64(st, 2, roll_first_day(kind, period + 1));
+    return db_run(st, why);
+}
+
 /* A file of rollups was taken away: whoever did that wants it made again, for all of its days that still have values.
  */
 static enum nx_err
 forget_lost(struct lite *h, enum roll_file kind, int day, bool *is_lost, struct nx_note *why)
 {
     int period = roll_period(kind, day);
-    struct db_stmt *st;
     char path[4096];
-    enum nx_err err;
 
     if (access(roll_path(h, kind, period, path, sizeof path), F_OK) == 0)
         return NX_OK;
     *is_lost = true;
-    err = db_prepare(h->db, "DELETE FROM rolled WHERE state = 1 AND day >= ? AND day < ?", &st, why);
-    if (err != NX_OK)
-        return err;
-    db_bind_i64(st, 1, roll_first_day(kind, period));
-    db_bind_i64(st, 2, roll_first_day(kind, period + 1));
-    return db_run(st, why);
+    return roll_forget_period(h, kind, period, why);
 }
 
 static enum nx_err
@@ -481,6 +487,15 @@ find_stale(struct lite *h, int64_t now_us, bool all, int *day, struct nx_note *w
     return err;
 }
 
+/* Whichever of the files of a day it was: the next call goes on without it. */
+static void
+set_aside(struct lite *h, int day, struct nx_note *why)
+{
+    (void)day_set_aside(h, day, why);
+    (void)roll_set_aside(h, ROLL_MONTH, roll_period(ROLL_MONTH, day), why);
+    (void)roll_set_aside(h, ROLL_YEAR, roll_period(ROLL_YEAR, day), why);
+}
+
 enum nx_err
 roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all, bool *is_done, struct nx_note *why)
 {
@@ -495,19 +510,20 @@ roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all, bool *is_do
         *is_done = x.day < 0;
         err = *is_done ? NX_OK : roll_stale(&x, now_us, points);
     }
+    roll_fini(&x);
+    if (err == NX_E_CORRUPT && x.day >= 0)
+        set_aside(h, x.day, why);
     if (err == NX_OK && x.damage.err != NX_OK) {
         *why = x.damage;
         err = x.damage.err;
     }
-    roll_fini(&x);
     return err;
 }
 
 /* --- the end of raw values --- */
 
-/* Rollups that were finished stay, those of a day only begun do not count. */
-static enum nx_err
-forget_day(struct lite *h, int day, struct nx_note *why)
+enum nx_err
+roll_forget_day(struct lite *h, int day, struct nx_note *why)
 {
     static const char *const sql[] = {"DELETE FROM stale WHERE day = ?",
                                       "DELETE FROM rolled WHERE day = ? AND state = 0",
@@ -537,7 +553,7 @@ roll_expire(struct lite *h, int oldest, bool drops_unrolled, struct nx_note *why
             break;
         if (state < 1 && (!drops_unrolled || days[i] >= oldest - LATE_DAYS))
             continue;
-        if ((err = forget_day(h, days[i], why)) == NX_OK)
+        if ((err = roll_forget_day(h, days[i], why)) == NX_OK)
             day_remove(h, days[i]);
     }
     arena_free(&a);
