@@ -87,14 +87,14 @@ set_aside(const char *path, const char *remedy, const char *fault, struct nx_not
     return true;
 }
 
-/* Rollups that were made stay, as when the retention takes a day: the values are not there to make them again. */
+/* Rollups that were made stay: the values are not there to make them again. */
 bool
 day_set_aside(struct lite *h, int day, struct nx_note *why)
 {
     char path[4096], fault[320];
 
     day_path(h, day, path, sizeof path);
-    if (!is_damaged(path, fault, sizeof fault) || roll_forget_day(h, day, why) != NX_OK)
+    if (!is_damaged(path, fault, sizeof fault) || roll_forget_begun(h, day, why) != NX_OK)
         return false;
     return set_aside(path, ASIDE_REMEDY, fault, why);
 }

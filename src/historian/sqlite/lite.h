@@ -120,8 +120,8 @@ enum nx_err roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all,
  * stay; with drops_unrolled only some days longer. */
 enum nx_err roll_expire(struct lite *h, int oldest, bool drops_unrolled, struct nx_note *why);
 
-/* Whatever is known of the rollups of a day or a period that were begun only; of a day, too, that some are stale. */
-enum nx_err roll_forget_day(struct lite *h, int day, struct nx_note *why);
+/* The values of a day are gone: what was rolled up is all there is, unless that was only begun. */
+enum nx_err roll_forget_begun(struct lite *h, int day, struct nx_note *why);
 /* Days of a period are to be rolled up again, where their raw values are still there. */
 enum nx_err roll_forget_period(struct lite *h, enum roll_file kind, int period, struct nx_note *why);
 

@@ -396,7 +396,7 @@ a_damaged_day_holds_up_no_rollup_and_no_retention(void **state)
     }
 }
 
-/* What was rolled up before the damage stays, also when late values come. */
+/* What was rolled up before the damage stays when late values come; when as many are back, it is made again. */
 static void
 rollups_of_a_damaged_day_stay(void **state)
 {
@@ -406,7 +406,7 @@ rollups_of_a_damaged_day_stay(void **state)
                               .fn = HISTORY_LAST,
                               .max_points = 1,
                               .resolution = HISTORY_RESOLUTION_DAY};
-    struct point late = point_at(START + 5 * SEC, 7);
+    struct point p[20], late = point_at(START + 5 * SEC, 7);
     struct store s;
     struct rows rows;
     struct nx_note why;
@@ -424,6 +424,15 @@ rollups_of_a_damaged_day_stay(void **state)
     ask(h, q, &rows);
     assert_true(rows.n == 1 && rows.row[0].value.d == 19);
     assert_int_equal(20, rows.summary.raw_count);
+    assert_int_equal(HISTORY_RESOLUTION_DAY, rows.summary.resolution);
+    for (unsigned i = 0; i < 20; i++)
+        p[i] = point_at(START + i * 120 * SEC, i);
+    commit(h, 3, p, 20);
+    seal(h);
+    ask(h, q, &rows);
+    assert_int_equal(21, rows.summary.raw_count);
+    assert_int_equal(HISTORY_RESOLUTION_DAY, rows.summary.resolution);
+    assert_recorded(h, 1);
     historian_close(&h);
     store_remove(&s);
 }

@@ -38,7 +38,7 @@ struct roll {
     uint64_t points; /* read so far */
     unsigned series;
     int64_t last_sid;
-    bool is_unread;        /* the series at hand is damaged: what was rolled up of it before stays */
+    bool keeps_old;        /* of the series at hand: what was rolled up before stays */
     struct nx_note damage; /* the first such series; err 0: none */
 };
 
@@ -125,7 +125,7 @@ write_minutes(struct roll *x, int64_t sid)
     if (!x->month)
         return NX_OK;
     err = db_prepare(x->month,
-                     x->is_unread ? "INSERT OR IGNORE INTO minute VALUES(?, ?, ?)"
+                     x->keeps_old ? "INSERT OR IGNORE INTO minute VALUES(?, ?, ?)"
                                   : "INSERT OR REPLACE INTO minute VALUES(?, ?, ?)",
                      &st, x->why);
     if (err != NX_OK)
@@ -141,7 +141,7 @@ write_hours(struct roll *x, int64_t sid)
 {
     struct db_stmt *st;
     enum nx_err err = db_prepare(x->year,
-                                 x->is_unread ? "INSERT OR IGNORE INTO hour VALUES(?, ?, ?, ?)"
+                                 x->keeps_old ? "INSERT OR IGNORE INTO hour VALUES(?, ?, ?, ?)"
                                               : "INSERT OR REPLACE INTO hour VALUES(?, ?, ?, ?)",
                                  &st, x->why);
 
@@ -152,6 +152,29 @@ write_hours(struct roll *x, int64_t sid)
     bind_data(st, 3, &x->data[1]);
     bind_data(st, 4, &x->data[2]);
     return db_run(st, x->why);
+}
+
+/* Is more rolled up of the series and day than there is now? Values of a day get fewer only by damage: what was rolled
+ * up of them is all there is, and stays. */
+static enum nx_err
+had_more(struct roll *x, int64_t sid, uint64_t points, bool *had)
+{
+    struct history_rollup *old = x->levels[0].r; /* encoded already */
+    struct db_stmt *st;
+    bool has_row = false;
+    size_t n = 0;
+    enum nx_err err = db_prepare(x->year, "SELECT days FROM hour WHERE series_id = ? AND day = ?", &st, x->why);
+
+    *had = false;
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, sid);
+    db_bind_i64(st, 2, x->day);
+    if ((err = db_step(st, &has_row, x->why)) == NX_OK && has_row && !db_col_is_null(st, 0))
+        *had = rollset_decode(db_col_slice(st, 0), HISTORY_LEVEL_DAY, old, &n) == NX_OK && n == 1 &&
+               (uint64_t)old->n + old->n_bad > points;
+    db_reset(st);
+    return err;
 }
 
 /* It holds up no other: readers take its points, and are told of the damage. */
@@ -169,16 +192,19 @@ pass_over(struct roll *x)
 static enum nx_err
 roll_series(struct roll *x, int64_t sid)
 {
+    uint64_t before = x->points;
     enum nx_err err;
 
     begin_levels(x);
     err = read_points(x, sid);
-    x->is_unread = err == NX_E_CORRUPT;
-    if (x->is_unread) {
+    x->keeps_old = err == NX_E_CORRUPT;
+    if (x->keeps_old) {
         pass_over(x);
         err = NX_OK;
     }
     end_levels(x);
+    if (err == NX_OK && !x->keeps_old)
+        err = had_more(x, sid, x->points - before, &x->keeps_old);
     if (err == NX_OK)
         err = write_minutes(x, sid);
     if (err == NX_OK)
@@ -390,17 +416,32 @@ rolled_state(struct lite *h, int day, int *state, struct nx_note *why)
     return err;
 }
 
-enum nx_err
-roll_forget_period(struct lite *h, enum roll_file kind, int period, struct nx_note *why)
+static enum nx_err
+run_for_day(struct lite *h, const char *sql, int day, struct nx_note *why)
 {
     struct db_stmt *st;
-    enum nx_err err = db_prepare(h->db, "DELETE FROM rolled WHERE state < 2 AND day >= ? AND day < ?", &st, why);
+    enum nx_err err = db_prepare(h->db, sql, &st, why);
 
     if (err != NX_OK)
         return err;
-    db_bind_i64(st, 1, roll_first_day(kind, period));
-    db_bind_i64(st, 2, roll_first_day(kind, period + 1));
+    db_bind_i64(st, 1, day);
     return db_run(st, why);
+}
+
+/* Only of days that have values: what was rolled up of others in the other file is all there is. */
+enum nx_err
+roll_forget_period(struct lite *h, enum roll_file kind, int period, struct nx_note *why)
+{
+    int *days, first = roll_first_day(kind, period), end = roll_first_day(kind, period + 1);
+    struct arena a = {0};
+    size_t n;
+    enum nx_err err = day_list(h, &a, &days, &n, why);
+
+    for (size_t i = 0; i < n && err == NX_OK; i++)
+        if (days[i] >= first && days[i] < end)
+            err = run_for_day(h, "DELETE FROM rolled WHERE state < 2 AND day = ?", days[i], why);
+    arena_free(&a);
+    return err;
 }
 
 /* A file of rollups was taken away: whoever did that wants it made again, for all of its days that still have values.
@@ -523,21 +564,20 @@ roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all, bool *is_do
 /* --- the end of raw values --- */
 
 enum nx_err
-roll_forget_day(struct lite *h, int day, struct nx_note *why)
+roll_forget_begun(struct lite *h, int day, struct nx_note *why)
 {
-    static const char *const sql[] = {"DELETE FROM stale WHERE day = ?",
-                                      "DELETE FROM rolled WHERE day = ? AND state = 0",
-                                      "UPDATE rolled SET state = 2 WHERE day = ? AND state = 1"};
-    struct db_stmt *st;
-    enum nx_err err = NX_OK;
+    enum nx_err err = run_for_day(h, "DELETE FROM stale WHERE day = ?", day, why);
 
-    for (size_t i = 0; i < MEM_COUNT(sql) && err == NX_OK; i++) {
-        if ((err = db_prepare(h->db, sql[i], &st, why)) != NX_OK)
-            break;
-        db_bind_i64(st, 1, day);
-        err = db_run(st, why);
-    }
-    return err;
+    return err == NX_OK ? run_for_day(h, "DELETE FROM rolled WHERE day = ? AND state = 0", day, why) : err;
+}
+
+/* Rollups that were finished stay. */
+static enum nx_err
+forget_values(struct lite *h, int day, struct nx_note *why)
+{
+    enum nx_err err = roll_forget_begun(h, day, why);
+
+    return err == NX_OK ? run_for_day(h, "UPDATE rolled SET state = 2 WHERE day = ? AND state = 1", day, why) : err;
 }
 
 enum nx_err
@@ -553,7 +593,7 @@ roll_expire(struct lite *h, int oldest, bool drops_unrolled, struct nx_note *why
             break;
         if (state < 1 && (!drops_unrolled || days[i] >= oldest - LATE_DAYS))
             continue;
-        if ((err = roll_forget_day(h, days[i], why)) == NX_OK)
+        if ((err = forget_values(h, days[i], why)) == NX_OK)
             day_remove(h, days[i]);
     }
     arena_free(&a);

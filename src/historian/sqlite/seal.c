@@ -277,7 +277,8 @@ seal_day(struct seal *s, const struct part *parts, size_t n)
     if (err == NX_E_CORRUPT && day_set_aside(s->h, parts[0].day, s->why)) {
         s->damage = damage.err == NX_OK ? *s->why : damage;
         s->duplicates = duplicates;
-        err = merge_into_day(s, parts, n);
+        if ((err = tell_rollups(s, parts, n)) == NX_OK)
+            err = merge_into_day(s, parts, n);
     }
     return err;
 }
