@@ -1,7 +1,7 @@
 /* lite.h -- the SQLite historian between its own files: lite.c (life, dictionary), files.c (days, months, years),
  * books.c (statistics, ledger as a list), commit.c and lanes.c (write path), keep.c (upkeep: what is due), seal.c and
- * sealday.c (hot blocks to day files), aside.c (files that are damaged as a whole), roll.c (days to rollups), scan.c
- * and rollread.c (reading), last.c (the value before a time), verify.c. */
+ * sealday.c (hot blocks to day files), aside.c (files that are damaged as a whole), roll.c (days to rollups),
+ * rolldays.c (which days), scan.c and rollread.c (reading), last.c (the value before a time), verify.c. */
 #ifndef HISTORIAN_SQLITE_LITE_H
 #define HISTORIAN_SQLITE_LITE_H
 
@@ -114,16 +114,26 @@ enum nx_err hot_refresh(struct lite *h, struct nx_note *why);
 /* NX_E_CORRUPT: something was set aside as damaged; all else is sealed. */
 enum nx_err seal_once(struct lite *h, struct nx_note *why);
 /* Rolls up about as many points of what is due; *is_done: nothing is left. all: also what is due only later, but for
- * days that are not over. NX_E_CORRUPT: a series could not be read and was passed over; all else is done. */
+ * days that are not over. NX_E_CORRUPT: a series could not be read and was passed over, or a file was set aside: the
+ * next call does the rest. */
 enum nx_err roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all, bool *is_done, struct nx_note *why);
-/* Raw values of days before `oldest` go: their rollups are all there is from now on. Days that are not rolled up yet
- * stay; with drops_unrolled only some days longer. */
-enum nx_err roll_expire(struct lite *h, int oldest, bool drops_unrolled, struct nx_note *why);
 
+/* --- rolldays.c: under the keeper's lock --- */
+
+/* Are minutes of that month still kept? */
+bool roll_keeps_minutes(const struct lite *h, int month, int64_t now_us);
+/* The day that was begun (behind series `through`), else the oldest one that is over and was not, or whose rollups are
+ * gone; -1: none, or not looked for this time (all: always looked for). */
+enum nx_err roll_find_new(struct lite *h, int64_t now_us, bool all, int *day, int64_t *through, struct nx_note *why);
+/* A day with series that got late values, or -1 in the same way. */
+enum nx_err roll_find_stale(struct lite *h, int64_t now_us, bool all, int *day, struct nx_note *why);
 /* The values of a day are gone: what was rolled up is all there is, unless that was only begun. */
 enum nx_err roll_forget_begun(struct lite *h, int day, struct nx_note *why);
 /* Days of a period are to be rolled up again, where their raw values are still there. */
 enum nx_err roll_forget_period(struct lite *h, enum roll_file kind, int period, struct nx_note *why);
+/* Raw values of days before `oldest` go: their rollups are all there is from now on. Days that are not rolled up yet
+ * stay; with drops_unrolled only some days longer. */
+enum nx_err roll_expire(struct lite *h, int oldest, bool drops_unrolled, struct nx_note *why);
 
 /* --- aside.c --- */
 
