@@ -106,10 +106,11 @@ put_time(json_t *doc, const char *key, int64_t time_us)
 static json_t *
 stats_doc(const struct historian_stats *s)
 {
-    json_t *doc = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "backend", s->backend, "series",
+    json_t *doc = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "backend", s->backend, "series",
                             (json_int_t)s->series, "points", (json_int_t)s->points, "unsealed_points",
                             (json_int_t)s->unsealed_points, "duplicate_points", (json_int_t)s->duplicate_points,
-                            "quarantined_points", (json_int_t)s->quarantined_points, "bytes", (json_int_t)s->bytes);
+                            "quarantined_points", (json_int_t)s->quarantined_points, "damaged_files",
+                            (json_int_t)s->damaged_files, "bytes", (json_int_t)s->bytes);
 
     put_time(doc, "first", s->first_us);
     put_time(doc, "last", s->last_us);

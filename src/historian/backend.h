@@ -68,6 +68,8 @@ struct historian_backend {
                           struct nx_note *why);
     enum nx_err (*stats)(struct historian *h, struct historian_stats *out, struct nx_note *why);
 
+    unsigned (*damaged_files)(struct historian *h, struct nx_note *what); /* NULL: none */
+
     /* What only the backend can see: files, tables, books. NULL: nothing. Not between begin and end. */
     enum nx_err (*verify)(struct historian *h, struct verify *v, struct nx_note *why);
 

@@ -139,6 +139,12 @@ historian_stats_of(struct historian *h, struct historian_stats *out, struct nx_n
     return h->backend->stats(h, out, why);
 }
 
+unsigned
+historian_damaged_files(struct historian *h, struct nx_note *what)
+{
+    return h->backend->damaged_files ? h->backend->damaged_files(h, what) : 0;
+}
+
 enum nx_err
 historian_series(struct historian *h, history_series_cb *each, void *arg, struct nx_note *why)
 {

@@ -97,10 +97,15 @@ struct historian_stats {
     uint64_t series, points, duplicate_points, quarantined_points;
     uint64_t bytes; /* on disk, rollups, too */
     uint64_t unsealed_points;
+    uint64_t damaged_files;    /* that cannot be read or were set aside: their values are missing (SQLite) */
     int64_t first_us, last_us; /* 0 when empty */
     const char *backend;       /* "sqlite", "postgres", "timescale-apache", "timescale" */
 };
 NX_MUST_CHECK enum nx_err historian_stats_of(struct historian *h, struct historian_stats *out, struct nx_note *why);
+
+/* Files that were damaged as a whole, set aside, and are still there (SQLite; else 0); what names the first one and the
+ * remedy, and is left alone for 0. Reads a directory. */
+unsigned historian_damaged_files(struct historian *h, struct nx_note *what);
 
 /* Something that is wrong. Texts are borrowed for the call. */
 struct historian_finding {

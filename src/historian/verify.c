@@ -16,6 +16,7 @@ struct verify {
     void *arg;
     bool (*is_canceled)(void *arg);
     struct historian_verified *out;
+    char told[320]; /* the last thing that could not be read: once is enough, not for each series */
 };
 
 /* Rollups of a window as the points give them. */
@@ -176,6 +177,16 @@ check_window(struct window *w, const struct history_series *s, int64_t from_us, 
     return err == NX_OK ? compare_levels(w, s, from_us, to_us, why) : err;
 }
 
+static enum nx_err
+tell_unread(struct verify *v, const char *topic, const struct nx_note *why)
+{
+    if (strcmp(v->told, why->text) != 0)
+        historian_found(v, "values", topic, "restore the file from a backup, or remove it to lose only what it holds",
+                        "%s", why->text);
+    (void)snprintf(v->told, sizeof v->told, "%s", why->text);
+    return NX_OK;
+}
+
 /* A state of the store for each series, not one for all: the writer need not keep what it replaces for so long. */
 static enum nx_err
 check_series(struct verify *v, const char *topic, const struct historian_stats *stats, struct nx_note *why)
@@ -191,11 +202,8 @@ check_series(struct verify *v, const char *topic, const struct historian_stats *
     err = v->h->backend->find(v->h, topic, &a, &s, why);
     for (; err == NX_OK && at <= stats->last_us && goes_on(v); at += WINDOW_US) {
         err = check_window(&w, &s, at, at + WINDOW_US, why);
-        if (err == NX_E_CORRUPT) {
-            historian_found(v, "values", topic,
-                            "restore the file from a backup, or remove it to lose only what it holds", "%s", why->text);
-            err = NX_OK;
-        }
+        if (err == NX_E_CORRUPT)
+            err = tell_unread(v, topic, why);
     }
     for (int k = 0; k < LEVELS; k++)
         free(w.made[k].r);

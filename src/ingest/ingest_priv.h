@@ -98,6 +98,10 @@ struct keeper {
     bool is_running;
     uint64_t began_ms;
     struct nx_note now, result; /* under way; err is not 0: the last one failed, nothing is lost */
+    struct damaged {
+        unsigned files; /* set aside by the historian */
+        struct nx_note what;
+    } damaged_now, damaged; /* under way; as last seen */
 };
 
 enum skip_reason { SKIP_SEQ, SKIP_RETAINED, SKIP_SYSTEM, SKIP_REDELIVERED, SKIP_COUNT };
@@ -169,7 +173,7 @@ struct ingest {
     uint64_t repeated, refused_batches, refused_points, retries;
     struct metrics *metrics;
     struct metric *m_points, *m_duration, *m_usage, *m_errors[ERROR_COUNT], *m_lag, *m_batches, *m_duplicates,
-        *m_skipped[SKIP_COUNT], *m_shed, *m_quarantined, *m_repeated, *m_refused, *m_retries, *m_busy;
+        *m_skipped[SKIP_COUNT], *m_shed, *m_quarantined, *m_repeated, *m_refused, *m_retries, *m_busy, *m_damaged;
 
     bool is_stopping, is_disconnecting, is_stopped;
     void (*stopped)(void *arg);

@@ -64,7 +64,13 @@ static const struct metric_desc
                     {NULL},
                     NULL,
                     0},
-    busy_desc = {"nexus_ingest_writers_busy", METRIC_GAUGE, "Writers with a transaction under way.", {NULL}, NULL, 0};
+    busy_desc = {"nexus_ingest_writers_busy", METRIC_GAUGE, "Writers with a transaction under way.", {NULL}, NULL, 0},
+    damaged_desc = {"nexus_ingest_historian_damaged_files",
+                    METRIC_GAUGE,
+                    "Files of the historian that were damaged and set aside: their values are missing.",
+                    {NULL},
+                    NULL,
+                    0};
 
 static const char *const error_types[] = {"parse", "write", "connection", "buffer", "spool"};
 static const char *const skip_reasons[] = {"seq", "retained", "system", "redelivered"};
@@ -133,15 +139,15 @@ status(void *arg)
 {
     struct ingest *g = arg;
 
-    return json_pack("{s:{s:s, s:o, s:o}, s:{s:s, s:o, s:o}, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}}",
+    return json_pack("{s:{s:s, s:o, s:o}, s:{s:s, s:o, s:o, s:o}, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}}",
                      "broker", "url", g->conf.mqtt.broker_url, "batches", connection(g->batches, &g->batches_why),
                      "tags", connection(g->tags, &g->tags_why), "historian", "url", g->historian_shown, "trouble",
-                     trouble(writers_trouble(g)), "writers", writers_status(g), "foreign", spool_status(&g->foreign),
-                     "totals", "batches", (json_int_t)g->batches_total, "points", (json_int_t)g->points_total,
-                     "duplicate_batches", (json_int_t)g->duplicate_batches, "duplicate_points",
-                     (json_int_t)g->duplicate_points, "quarantined_points", (json_int_t)g->quarantined, "shed_batches",
-                     (json_int_t)g->shed, "acks_sent", (json_int_t)g->acks_sent, "buffer_usage",
-                     metric_value(g->m_usage));
+                     trouble(writers_trouble(g)), "damage", trouble(&g->keeper.damaged.what), "writers",
+                     writers_status(g), "foreign", spool_status(&g->foreign), "totals", "batches",
+                     (json_int_t)g->batches_total, "points", (json_int_t)g->points_total, "duplicate_batches",
+                     (json_int_t)g->duplicate_batches, "duplicate_points", (json_int_t)g->duplicate_points,
+                     "quarantined_points", (json_int_t)g->quarantined, "shed_batches", (json_int_t)g->shed, "acks_sent",
+                     (json_int_t)g->acks_sent, "buffer_usage", metric_value(g->m_usage));
 }
 
 /* What was not understood, or could not be done. */
@@ -197,6 +203,7 @@ status_init(struct ingest *g)
     g->m_refused = metrics_get(m, &refused_desc, NULL);
     g->m_retries = metrics_get(m, &retries_desc, NULL);
     g->m_busy = metrics_get(m, &busy_desc, NULL);
+    g->m_damaged = metrics_get(m, &damaged_desc, NULL);
     for (unsigned i = 0; i < ERROR_COUNT; i++)
         g->m_errors[i] = metrics_get(m, &errors_desc, &error_types[i]);
     for (unsigned i = 0; i < SKIP_COUNT; i++)

@@ -245,6 +245,9 @@ keeper_run(void *arg)
     k->now.err = writer_open(g, &k->historian, HISTORIAN_KEEPER, &k->now);
     if (k->now.err == NX_OK)
         k->now.err = historian_maintain(k->historian, &k->now);
+    k->damaged_now = (struct damaged){0};
+    if (k->historian)
+        k->damaged_now.files = historian_damaged_files(k->historian, &k->damaged_now.what);
     if (should_reopen(k->now.err))
         historian_close(&k->historian);
 }

@@ -315,6 +315,8 @@ on_keeper_done(void *arg)
 
     k->is_running = false;
     k->result = k->now;
+    k->damaged = k->damaged_now;
+    metric_set(g->m_damaged, k->damaged.files);
     if (k->now.err != NX_OK && g->storage.err == NX_OK)
         log_warn(&g->log, "historian cannot seal or delete old values; trying again", KV_NOTE(&k->now));
     if (g->is_stopping)

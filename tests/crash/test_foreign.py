@@ -90,7 +90,7 @@ def test_values_without_a_time_are_stored_once(platform, valve):
         wait_until(lambda: tags_state(platform) == "online", what="ingestion online again")
     count = counter.stop()
     wait_until(lambda: all(v and v[-1] == count for v in books.numbers(platform, TOPICS).values()), what="the last values")
-    stored = books.numbers(platform, TOPICS)
+    stored = books.stored_numbers(platform, TOPICS)
     redelivered += platform.metrics("ingest")['nexus_ingest_skipped_messages_total{reason="redelivered"}']
     for topic, values in stored.items():
         books.check_counter(topic, values)

@@ -2,18 +2,20 @@
 
 The device counts how often each register was read and answers the count, so a stored series must be 1, 2, 3, ... without a
 hole and without a double. Three things are known from outside the product: what the device has answered, what an own
-MQTT client has seen published, and what a reader of the historian finds.
+MQTT client has seen published, and what a second reader of the historian's files finds, and the API alike.
 """
 import json
 import os
 import random
-import sqlite3
 import struct
 import time
 
 import pytest
 
+from support import books
 from support.broker import Listener, RabbitMq
+from support.ledger import Ledger
+from support.lite_reader import crc32c
 from support.modbus import CountingServer
 from support.process import wait_until
 
@@ -40,7 +42,7 @@ def counting(platform):
 
 
 def stored(platform, tag: int) -> list[int]:
-    """Every good value of a tag in the historian, in the order of time."""
+    """Every good value of a tag that the API tells, in the order of time."""
     reply = platform.api.get("/api/v1/history:query", params={
         "tags": f"uns/test/kill/counter/n{tag}", "from": "2020-01-01T00:00:00Z", "fn": "raw", "max_points": 100000})
     series = reply["series"][0]
@@ -70,8 +72,8 @@ def settle(platform, counting, is_complete) -> None:
 
 
 def check_exactly_once(platform, lost_reads_allowed: int) -> None:
-    for tag in range(TAGS):
-        values = stored(platform, tag)
+    found = books.stored_numbers(platform, [f"uns/test/kill/counter/n{tag}" for tag in range(TAGS)])
+    for tag, values in enumerate(found.values()):
         assert values, f"n{tag}: nothing is stored"
         assert len(values) == len(set(values)), f"n{tag}: stored twice: {sorted(v for v in set(values) if values.count(v) > 1)}"
         assert values == sorted(values), f"n{tag}: out of order"
@@ -183,25 +185,9 @@ def test_broker_away(platform, counting):
     check_exactly_once(platform, lost_reads_allowed=1)
 
 
-def crc32c(data: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
 def undeclared(platform) -> list[tuple[int, int]]:
     """Stretches of batch numbers that neither arrived nor stand in a gap record."""
-    with sqlite3.connect(platform.history / "hist.db") as db:
-        known = sorted(db.execute("SELECT from_seq, to_seq FROM ledger UNION ALL SELECT from_seq, to_seq FROM gap"))
-    holes, following = [], 1
-    for first, last in known:
-        if first > following:
-            holes.append((following, first - 1))
-        following = max(following, last + 1)
-    return holes
+    return [hole[1:] for hole in Ledger(platform).undeclared()]
 
 
 def test_power_cut_is_declared(platform, counting):
@@ -217,6 +203,6 @@ def test_power_cut_is_declared(platform, counting):
     target = counting.counts[0] + 20
     wait_until(lambda: stored(platform, 0)[-1] > target, what="values after the power cut")
     wait_until(lambda: not undeclared(platform), 10, "every number accounted for")
-    with sqlite3.connect(platform.history / "hist.db") as db:
-        assert db.execute("SELECT to_seq, points, cause FROM gap").fetchall() == [(65536, 0, "CANCELED")]
+    gaps = [gap for lane in Ledger(platform).lanes for gap in lane.gaps]
+    assert [gap[1:] for gap in gaps] == [(65536, 0, "CANCELED")]
     check_exactly_once(platform, lost_reads_allowed=2)

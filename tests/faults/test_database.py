@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from support import books
 from support.modbus import CountingServer
 from support.postgres import Postgres
 from support.process import wait_until
@@ -46,7 +47,7 @@ def small_disk(tmp_path):
 
 
 class SqliteReader:
-    """Reads what the API gives of the SQLite historian (its files are blocks of our own making)."""
+    """Reads what the API gives of the SQLite historian; in the end a second reader of its files as well."""
 
     def __init__(self, platform):
         self.platform = platform
@@ -58,6 +59,9 @@ class SqliteReader:
             return []
         series = reply.json()["series"][0]
         return [int(v) for v, q in zip(series["v"], series["q"]) if q >= 192 and v is not None]
+
+    def all_values(self) -> list[list[int]]:
+        return list(books.stored_numbers(self.platform, [f"uns/test/db/n{tag}" for tag in range(TAGS)]).values())
 
 
 class PostgresReader:
@@ -72,6 +76,9 @@ class PostgresReader:
         rows = self.postgres.sql("SELECT value::int8 FROM hist.raw JOIN hist.series USING (series_id)"
                                  f" WHERE topic = 'uns/test/db/n{tag}' AND quality >= 192 ORDER BY time")
         return [int(row[0]) for row in rows]
+
+    def all_values(self) -> list[list[int]]:
+        return [self.values(tag) for tag in range(TAGS)]
 
 
 def use(platform, url: str) -> None:
@@ -110,8 +117,7 @@ def check_exactly_once(platform, reader, counting, guard: float = 60) -> None:
         wait_until(lambda: all(is_whole(tag) for tag in range(TAGS)), guard, every=0.5)
     except AssertionError:
         pass  # the checks that follow say what is missing
-    for tag in range(TAGS):
-        values = reader.values(tag)
+    for tag, values in enumerate(reader.all_values()):
         assert values == sorted(values) and len(values) == len(set(values)), f"n{tag}: out of order, or stored twice"
         missing = sorted(set(range(1, values[-1] + 1)) - set(values))
         assert values[-1] > target and len(missing) <= 1, f"n{tag}: missing {missing[:40]} of {values[-1]}"  # the read under way at the stop

@@ -131,5 +131,5 @@ def test_urgent_values_do_not_wait_behind_the_others(rig, rng, rounds):
         assert left["bulk"]["backlog"] > 0.1 * waiting["bulk"]["records"]
         wait_until(lambda: plant.status()["link"]["backlog"] == 0, 60, "the rest")
     ledger = plant.finish()
-    assert {lane["lane"] for lane in ledger.lanes.values()} == {0, 128}
+    assert {lane.lane for lane in ledger.lanes} == {0, 128}
     check_books(plant.platform)

@@ -1,4 +1,6 @@
-"""What became of the values: read from the historian by the API, never from the gateway's own counters."""
+"""What became of the values: read from the historian by the API, or from its files by a second reader that shares no code
+with it (lite_reader.py), never from the gateway's own counters."""
+from .lite_reader import Store
 from .platform import Platform
 
 PER_QUERY = 16
@@ -24,6 +26,28 @@ def numbers(platform: Platform, topics: list[str]) -> dict[str, list[int]]:
     """The good values of counters."""
     found = series(platform, topics)
     return {topic: good(found.get(topic, [])) for topic in topics}
+
+
+def in_files(platform: Platform, topics: list[str]) -> dict[str, list[tuple[int, object, int]]]:
+    """All records of some topics as the files of the SQLite historian hold them: (time in us, value, quality). Nothing may
+    be stored twice."""
+    found = {topic: [] for topic in topics}
+    with Store(platform.history) as store:
+        for p in store.points(found):
+            found[p.topic].append((p.time_us, p.value, p.quality))
+        assert not store.doubles, f"stored twice: {store.doubles[:20]}"
+    return found
+
+
+def stored_numbers(platform: Platform, topics: list[str]) -> dict[str, list[int]]:
+    """The good values of counters, counted in the files; the API tells the same, but for what is stored meanwhile."""
+    before, told, after = in_files(platform, topics), series(platform, topics), in_files(platform, topics)
+    for topic in topics:
+        by_api = {(round(t * 1000), value, quality) for t, value, quality in told.get(topic, [])}
+        assert len(by_api) == len(told.get(topic, [])), f"{topic}: the API tells something twice"
+        assert set(before[topic]) <= by_api, f"{topic}: not told: {sorted(set(before[topic]) - by_api)[:20]}"
+        assert by_api <= set(after[topic]), f"{topic}: not in the files: {sorted(by_api - set(after[topic]))[:20]}"
+    return {topic: good(before[topic]) for topic in topics}
 
 
 def missing(values: list[int]) -> list[int]:

@@ -7,6 +7,8 @@ import socket
 import threading
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from .process import Process, Processes, free_port, port_is_open, wait_until
 
@@ -106,6 +108,25 @@ class Listener:
 
     def on(self, topic: str) -> list[bytes]:
         return [payload for name, payload, _ in list(self.messages) if name == topic]
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+class Publisher:
+    """Messages in the order of sending, each acknowledged by the broker before the next."""
+
+    def __init__(self, port: int):
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+
+    def send(self, topic: str, payload, content_type: str | None = None, retain: bool = False) -> None:
+        properties = Properties(PacketTypes.PUBLISH)
+        if content_type:
+            properties.ContentType = content_type
+        self.client.publish(topic, payload, qos=1, retain=retain, properties=properties).wait_for_publish(10)
 
     def close(self) -> None:
         self.client.disconnect()

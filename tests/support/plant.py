@@ -35,7 +35,7 @@ class Plant:
 
     def stored(self, name: str) -> list[int]:
         topic = f"uns/test/{name}/t0"
-        return self.rig.numbers([topic])[topic]
+        return books.numbers(self.platform, [topic])[topic]
 
     def newest_age(self) -> float:
         """How old the newest stored value of a device is, in seconds."""

@@ -7,38 +7,18 @@ import re
 import struct
 
 import msgpack
-import paho.mqtt.client as mqtt
 import pytest
 import requests
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from websockets.sync.client import connect
 
 from support import books
-from support.broker import Listener
+from support.broker import Listener, Publisher
 from support.modbus import CountingServer
 from support.process import wait_until
 
 DOC = pathlib.Path(__file__).resolve().parents[2] / "docs" / "ingestion.md"
 T0 = 1700000000000
 MSGPACK = "application/msgpack"
-
-
-class Publisher:
-    def __init__(self, port: int):
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-
-    def send(self, topic: str, payload, content_type: str | None = None, retain: bool = False) -> None:
-        properties = Properties(PacketTypes.PUBLISH)
-        if content_type:
-            properties.ContentType = content_type
-        self.client.publish(topic, payload, qos=1, retain=retain, properties=properties).wait_for_publish(10)
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 @pytest.fixture

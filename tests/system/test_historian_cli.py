@@ -1,13 +1,17 @@
 """`nexus historian stats|verify|migrate` on a store that ingestion wrote: what they print, and their exit codes."""
+import calendar
 import json
 import math
 import pathlib
+import shutil
 import sqlite3
 import subprocess
 import time
 
 import pytest
 
+from support.history import fill
+from support.lite_reader import Store
 from support.postgres import Postgres
 from support.process import wait_until
 
@@ -246,4 +250,78 @@ def test_ingestion_goes_on_in_a_migrated_store(historian, platform, copy, first_
     publish(platform, TOPIC, messages(first_ms)[0][:50])
     wait_until(lambda: stored(copy) == 1224 + 50, what="the values taken")  # sealing will find that they are double
     platform.roles["ingest"].stop()
+    assert "2 series, 1224 values" in historian("verify", "--url", f"sqlite:{copy}")
+
+
+def test_a_day_that_is_lost_comes_back_from_a_backup(historian, copy, store, build_dir, tmp_path):
+    """As docs/formats/historian-sqlite.md says: set aside with everything else going on, then copied from a backup."""
+    backup, day = f"sqlite:{store}", sorted(copy.glob("hist-????????.db"))[1]
+    day.write_bytes(b"\0" * day.stat().st_size)
+    text = historian("verify", "--url", f"sqlite:{copy}", code=1)
+    assert f"{day}: " in text and "restore the file from a backup" in text and "1 things are wrong" not in text
+    assert json.loads(historian("stats", "--url", f"sqlite:{copy}", "-o", "json"))["damaged_files"] == 1
+    noon = calendar.timegm(time.strptime(day.name[5:13], "%Y%m%d")) + 43200
+    fill(build_dir, tmp_path / "more", "numbers", 1, 10, from_us=noon * 10**6)
+    historian("migrate", "--from", f"sqlite:{tmp_path}/more", "--to", f"sqlite:{copy}", code=1)
+    aside = day.with_name(day.name + ".damaged-1")
+    assert f"{aside} is damaged" in historian.error and "backup" in historian.error and aside.exists() and day.exists()
+    text = historian("verify", "--url", f"sqlite:{copy}", code=1)
+    assert f"{aside}: was damaged" in text and "3 series, 826 values" in text and "1 things are wrong" in text
+    historian("migrate", "--from", backup, "--to", f"sqlite:{copy}")
+    aside.unlink()
+    assert "3 series, 1234 values" in historian("verify", "--url", f"sqlite:{copy}")
+
+
+def test_a_store_without_its_dictionary_is_refused(historian, copy, store):
+    (copy / "hist.db").unlink()
+    historian("migrate", "--from", f"sqlite:{store}", "--to", f"sqlite:{copy}", code=1)
+    assert f"{copy}/hist.db" in historian.error and "backup" in historian.error
+
+
+def test_ingestion_goes_on_without_a_lost_day_and_names_it(historian, platform, copy, first_ms, tmp_path):
+    """Log, /status, the API and the metric name the file until it is gone; late values of that day get a new one."""
+    backup = shutil.copytree(copy, tmp_path / "backup")
+    day = sorted(copy.glob("hist-????????.db"))[0]
+    day.write_bytes(b"")
+    platform.history = copy
+    platform.write_devices([])
+    platform.start("ingest", "core")
+    platform.log_in()
+    damage = lambda: platform.api.get("/api/v1/system/ingest")["historian"]["damage"]  # noqa: E731
+    assert damage() is None and platform.metrics("ingest")["nexus_ingest_historian_damaged_files"] == 0
+    readings = [{"value": i, "timestamp": first_ms + i * 1000 + 1, "quality": "good"} for i in range(21_000)]
+    publish(platform, TOPIC, [readings[at:at + 3000] for at in range(0, len(readings), 3000)])
+    wait_until(damage, 60, "the file being set aside")
+    aside = day.with_name(day.name + ".damaged-1")
+    assert damage()["error"] == "CORRUPT" and str(aside) in damage()["reason"] and "backup" in damage()["reason"]
+    assert platform.metrics("ingest")["nexus_ingest_historian_damaged_files"] == 1
+    assert f"{aside} is damaged" in platform.roles["ingest"].text()
+    lost = PER_DAY * 51 // 50
+    with Store(copy) as read:
+        assert sum(1 for _ in read.points()) == DAYS * lost - lost + len(readings)
+    assert aside.name in historian("verify", "--url", f"sqlite:{copy}", code=1)
+    platform.roles["ingest"].stop()
+    historian("migrate", "--from", f"sqlite:{backup}", "--to", f"sqlite:{copy}")
+    aside.unlink()
+    platform.start_role("ingest")
+    wait_until(lambda: damage() is None, what="the file being gone")
+    assert f"{DAYS * lost + len(readings)} values" in (text := historian("verify", "--url", f"sqlite:{copy}")) and "sound" in text
+
+
+def test_a_damaged_day_is_saved_with_the_sqlite_command(historian, copy, store, tmp_path):
+    """The way without a backup: what can be read goes through a scratch store."""
+    day = sorted(copy.glob("hist-????????.db"))[1]
+    aside, scratch = day.with_name(day.name + ".damaged-1"), tmp_path / "scratch"
+    with sqlite3.connect(day) as db:
+        root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'day'").fetchone()[0]
+    day.rename(aside)
+    with aside.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\x5a" * 4096)
+    scratch.mkdir()
+    subprocess.run(f"sqlite3 '{aside}' .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 '{scratch / day.name}'", shell=True,
+                   check=True, timeout=60)
+    shutil.copy(copy / "hist.db", scratch)
+    historian("migrate", "--from", f"sqlite:{scratch}", "--to", f"sqlite:{copy}")
+    aside.unlink()
     assert "2 series, 1224 values" in historian("verify", "--url", f"sqlite:{copy}")

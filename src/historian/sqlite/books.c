@@ -112,16 +112,18 @@ add_day_stats(struct lite *h, int day, struct historian_stats *s, struct nx_note
 
     if (err == NX_E_NOT_FOUND)
         return NX_OK;
-    if (err != NX_OK)
-        return err;
-    err = db_prepare(db, "SELECT points, t_min, t_max FROM day", &st, why);
+    if (err == NX_OK)
+        err = db_prepare(db, "SELECT points, t_min, t_max FROM day", &st, why);
     if (err == NX_OK && (err = db_step(st, &has_row, why)) == NX_OK && has_row) {
         s->points += (uint64_t)db_col_i64(st, 0);
         widen(s, st, 1);
     }
     add_file_bytes(day_path(h, day, path, sizeof path), &s->bytes);
     db_close(&db);
-    return err;
+    if (err != NX_E_CORRUPT)
+        return err;
+    s->damaged_files++; /* what else there is can be told */
+    return NX_OK;
 }
 
 static enum nx_err
@@ -162,6 +164,15 @@ add_roll_bytes(void *arg, enum roll_file kind, int period)
     add_file_bytes(roll_path(r->h, kind, period, path, sizeof path), r->bytes);
 }
 
+static void
+add_aside(void *arg, const char *path)
+{
+    struct historian_stats *s = arg;
+
+    s->damaged_files++;
+    add_file_bytes(path, &s->bytes);
+}
+
 enum nx_err
 lite_stats(struct historian *base, struct historian_stats *out, struct nx_note *why)
 {
@@ -177,6 +188,8 @@ lite_stats(struct historian *base, struct historian_stats *out, struct nx_note *
         err = day_list(h, &a, &days, &n, why);
     for (size_t i = 0; err == NX_OK && i < n; i++)
         err = add_day_stats(h, days[i], out, why);
+    if (err == NX_OK)
+        err = aside_each(h, add_aside, out, why);
     if (err == NX_OK)
         err = roll_each(h, add_roll_bytes, &(struct roll_sizes){h, &out->bytes}, why);
     arena_free(&a);

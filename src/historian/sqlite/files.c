@@ -57,17 +57,51 @@ day_path(const struct lite *h, int day, char *path, size_t cap)
     return path;
 }
 
+/* Its name comes after its tables. */
 static enum nx_err
-open_migrated(const char *path, const struct db_migration *steps, size_t n, struct db **out, struct nx_note *why)
+check_tables(struct db *db, struct nx_note *why)
+{
+    unsigned version;
+    enum nx_err err = db_schema_version(db, &version, why);
+
+    return err == NX_OK && version == 0
+               ? nx_fail(why, NX_E_CORRUPT, "%s has lost its tables: restore it from a backup", db_path(db))
+               : err;
+}
+
+static enum nx_err
+open_migrated(const char *path, bool is_new, const struct db_migration *steps, size_t n, struct db **out,
+              struct nx_note *why)
 {
     struct db_conf conf = {.path = path, .sync = DB_SYNC_FULL, .cache_kib = 16384};
     enum nx_err err = db_open(out, &conf, why);
 
+    if (err == NX_OK && !is_new)
+        err = check_tables(*out, why);
     if (err == NX_OK)
         err = db_migrate(*out, steps, n, why);
     if (err != NX_OK)
         db_close(out);
     return err;
+}
+
+static void
+remove_log(const char *path)
+{
+    static const char *const suffixes[] = {"-wal", "-shm"};
+    char name[4200];
+
+    for (size_t i = 0; i < MEM_COUNT(suffixes); i++) {
+        (void)snprintf(name, sizeof name, "%s%s", path, suffixes[i]);
+        (void)unlink(name);
+    }
+}
+
+void
+db_remove(const char *path)
+{
+    (void)unlink(path);
+    remove_log(path);
 }
 
 /* Under another name first: a reader must not find a file without its tables. */
@@ -79,40 +113,61 @@ file_make(const char *path, const struct db_migration *steps, size_t n, struct n
     enum nx_err err;
 
     (void)snprintf(name, sizeof name, "%s.new", path);
-    if ((err = open_migrated(name, steps, n, &db, why)) != NX_OK)
+    db_remove(name);
+    if ((err = open_migrated(name, true, steps, n, &db, why)) != NX_OK)
         return err;
     db_close(&db);
+    remove_log(path); /* left behind by another file */
     if (rename(name, path) != 0)
         return nx_fail_errno(why, NX_OK, errno, "%s cannot be named %s", name, path);
     return NX_OK;
+}
+
+enum nx_err
+file_open_to_read(const char *path, struct db **out, struct nx_note *why)
+{
+    struct db_conf conf = {.path = path, .is_read_only = true, .cache_kib = 16384};
+    enum nx_err err = db_open(out, &conf, why);
+
+    if (err == NX_OK)
+        err = check_tables(*out, why);
+    if (err != NX_OK)
+        db_close(out);
+    return err;
+}
+
+enum nx_err
+file_check_pages(struct db *db, char *fault, size_t cap, struct nx_note *why)
+{
+    struct db_stmt *st;
+    bool has_row = false;
+    enum nx_err err = db_prepare(db, "PRAGMA quick_check(1)", &st, why);
+
+    fault[0] = 0;
+    if (err == NX_OK)
+        err = db_step(st, &has_row, why);
+    if (err == NX_OK && has_row && strcmp(db_col_text(st, 0), "ok") != 0)
+        (void)snprintf(fault, cap, "%s", db_col_text(st, 0));
+    if (err == NX_OK)
+        db_reset(st);
+    return err;
 }
 
 static enum nx_err
 file_open(const char *path, bool is_read_only, const struct db_migration *steps, size_t n, struct db **out,
           struct nx_note *why)
 {
-    struct db_conf conf = {.path = path, .is_read_only = true, .cache_kib = 16384};
     bool is_there = access(path, F_OK) == 0;
     enum nx_err err = NX_OK;
 
     *out = NULL;
+    if (!is_there && errno != ENOENT)
+        return nx_fail_errno(why, NX_OK, errno, "%s cannot be looked at", path);
     if (is_read_only)
-        return is_there ? db_open(out, &conf, why) : nx_fail(why, NX_E_NOT_FOUND, "%s is gone", path);
+        return is_there ? file_open_to_read(path, out, why) : nx_fail(why, NX_E_NOT_FOUND, "%s is gone", path);
     if (!is_there)
         err = file_make(path, steps, n, why);
-    return err == NX_OK ? open_migrated(path, steps, n, out, why) : err;
-}
-
-void
-db_remove(const char *path)
-{
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
-    char name[4200];
-
-    for (size_t i = 0; i < MEM_COUNT(suffixes); i++) {
-        (void)snprintf(name, sizeof name, "%s%s", path, suffixes[i]);
-        (void)unlink(name);
-    }
+    return err == NX_OK ? open_migrated(path, false, steps, n, out, why) : err;
 }
 
 enum nx_err

@@ -189,15 +189,45 @@ open_reader(struct lite *h, struct nx_note *why)
     return err;
 }
 
+static void
+count_rollups(void *arg, enum roll_file kind, int period)
+{
+    size_t *n = arg;
+
+    (void)kind;
+    (void)period;
+    ++*n;
+}
+
+/* Its numbers of series are those of the chunks: with another dictionary the values would get other names. */
+static enum nx_err
+check_dictionary(struct lite *h, struct nx_note *why)
+{
+    struct arena a = {0};
+    unsigned version;
+    int *days;
+    size_t n = 0;
+    enum nx_err err = db_schema_version(h->db, &version, why);
+
+    if (err == NX_OK && version == 0)
+        err = day_list(h, &a, &days, &n, why);
+    if (err == NX_OK && version == 0)
+        err = roll_each(h, count_rollups, &n, why);
+    arena_free(&a);
+    return n > 0 ? nx_fail(why, NX_E_CORRUPT, "it is empty or was removed, but values are there") : err;
+}
+
 static enum nx_err
 open_role(struct lite *h, struct nx_note *why)
 {
+    enum nx_err err = check_dictionary(h, why);
+
+    if (err != NX_OK)
+        return err;
     if (h->role == HISTORIAN_READER)
         return open_reader(h, why);
     /* Checkpoints are the keeper's; this is the last resort that bounds the log. */
-    enum nx_err err = db_exec(h->db, "PRAGMA wal_autocheckpoint=16384", why);
-
-    if (err != NX_OK)
+    if ((err = db_exec(h->db, "PRAGMA wal_autocheckpoint=16384", why)) != NX_OK)
         return err;
     return h->role == HISTORIAN_WRITER ? open_writer(h, why) : open_keeper(h, why);
 }
@@ -219,6 +249,15 @@ open_all(struct lite *h, struct nx_note *why)
     if ((err = db_open(&h->db, &conf, why)) != NX_OK)
         return err;
     return open_role(h, why);
+}
+
+static void
+hist_is_damaged(const struct lite *h, const struct nx_note *cause, struct nx_note *why)
+{
+    (void)nx_fail(why, NX_E_CORRUPT,
+                  "%s/hist.db is damaged, and no value has a name without it: put the whole directory back from a "
+                  "backup, or move it away to begin anew (docs/formats/historian-sqlite.md, Damage): %s",
+                  h->dir, cause->text);
 }
 
 static void
@@ -251,6 +290,7 @@ lite_close(struct historian *base)
 static enum nx_err
 lite_open(struct historian **out, const struct historian_conf *conf, struct nx_note *why)
 {
+    struct nx_note cause = {0};
     struct lite *h;
     enum nx_err err;
 
@@ -265,10 +305,15 @@ lite_open(struct historian **out, const struct historian_conf *conf, struct nx_n
     h->rollup_retention_days = conf->rollup_retention_days;
     h->wall_us = conf->wall_us;
     h->lock_fd = h->keeper_fd = -1;
-    if ((err = open_all(h, why)) != NX_OK)
-        lite_close(&h->base);
-    else
+    err = open_all(h, &cause);
+    if (err == NX_OK)
         *out = &h->base;
+    else if (err == NX_E_CORRUPT)
+        hist_is_damaged(h, &cause, why);
+    else if (why)
+        *why = cause;
+    if (err != NX_OK)
+        lite_close(&h->base);
     return err;
 }
 
@@ -283,6 +328,7 @@ const struct historian_backend historian_sqlite = {
     .seal = lite_seal,
     .ledger = lite_ledger,
     .stats = lite_stats,
+    .damaged_files = lite_damaged_files,
     .verify = lite_verify,
     .begin = lite_begin,
     .end = lite_end,

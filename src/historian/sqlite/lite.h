@@ -1,7 +1,7 @@
 /* lite.h -- the SQLite historian between its own files: lite.c (life, dictionary), files.c (days, months, years),
  * books.c (statistics, ledger as a list), commit.c and lanes.c (write path), keep.c (upkeep: what is due), seal.c and
- * sealday.c (hot blocks to day files), roll.c (days to rollups), scan.c and rollread.c (reading), last.c (the value
- * before a time), verify.c. */
+ * sealday.c (hot blocks to day files), aside.c (files that are damaged as a whole), roll.c (days to rollups),
+ * rolldays.c (which days), scan.c and rollread.c (reading), last.c (the value before a time), verify.c. */
 #ifndef HISTORIAN_SQLITE_LITE_H
 #define HISTORIAN_SQLITE_LITE_H
 
@@ -81,6 +81,10 @@ char *day_path(const struct lite *h, int day, char *path, size_t cap);
 void day_remove(const struct lite *h, int day);
 /* A database file with what SQLite keeps beside it. */
 void db_remove(const char *path);
+/* A file that is there. NX_E_CORRUPT: it is no database, or its tables are gone. */
+enum nx_err file_open_to_read(const char *path, struct db **out, struct nx_note *why);
+/* Reads every page; the first thing that SQLite finds wrong goes into fault, else "". */
+enum nx_err file_check_pages(struct db *db, char *fault, size_t cap, struct nx_note *why);
 
 /* Rollups: the minutes of a month, the hours and days of a year. */
 enum roll_file { ROLL_MONTH, ROLL_YEAR };
@@ -110,11 +114,36 @@ enum nx_err hot_refresh(struct lite *h, struct nx_note *why);
 /* NX_E_CORRUPT: something was set aside as damaged; all else is sealed. */
 enum nx_err seal_once(struct lite *h, struct nx_note *why);
 /* Rolls up about as many points of what is due; *is_done: nothing is left. all: also what is due only later, but for
- * days that are not over. NX_E_CORRUPT: a series could not be read and was passed over; all else is done. */
+ * days that are not over. NX_E_CORRUPT: a series could not be read and was passed over, or a file was set aside: the
+ * next call does the rest. */
 enum nx_err roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all, bool *is_done, struct nx_note *why);
+
+/* --- rolldays.c: under the keeper's lock --- */
+
+/* Are minutes of that month still kept? */
+bool roll_keeps_minutes(const struct lite *h, int month, int64_t now_us);
+/* The day that was begun (behind series `through`), else the oldest one that is over and was not, or whose rollups are
+ * gone; -1: none, or not looked for this time (all: always looked for). */
+enum nx_err roll_find_new(struct lite *h, int64_t now_us, bool all, int *day, int64_t *through, struct nx_note *why);
+/* A day with series that got late values, or -1 in the same way. */
+enum nx_err roll_find_stale(struct lite *h, int64_t now_us, bool all, int *day, struct nx_note *why);
+/* The values of a day are gone: what was rolled up is all there is, unless that was only begun. */
+enum nx_err roll_forget_begun(struct lite *h, int day, struct nx_note *why);
+/* Days of a period are to be rolled up again, where their raw values are still there. */
+enum nx_err roll_forget_period(struct lite *h, enum roll_file kind, int period, struct nx_note *why);
 /* Raw values of days before `oldest` go: their rollups are all there is from now on. Days that are not rolled up yet
  * stay; with drops_unrolled only some days longer. */
 enum nx_err roll_expire(struct lite *h, int oldest, bool drops_unrolled, struct nx_note *why);
+
+/* --- aside.c --- */
+
+#define ASIDE_REMEDY "bring its values back from a backup (docs/formats/historian-sqlite.md, Damage), then remove it"
+/* Under the keeper's lock, when the file gave NX_E_CORRUPT and is closed again: looks at all of it, and when it is
+ * damaged as a whole renames it. true: *why says so (NX_E_CORRUPT) with place and remedy; else nothing was done. */
+bool day_set_aside(struct lite *h, int day, struct nx_note *why);
+bool roll_set_aside(struct lite *h, enum roll_file kind, int period, struct nx_note *why);
+/* Calls each() for every file that was set aside and is still there; the order is that of the directory. */
+enum nx_err aside_each(const struct lite *h, void (*each)(void *arg, const char *path), void *arg, struct nx_note *why);
 
 /* --- rollread.c --- */
 
@@ -151,6 +180,7 @@ enum nx_err lite_seal(struct historian *base, struct nx_note *why);
 enum nx_err lite_ledger(struct historian *base, struct arena *a, struct historian_ledger_row **rows, size_t *n,
                         struct nx_note *why);
 enum nx_err lite_stats(struct historian *base, struct historian_stats *out, struct nx_note *why);
+unsigned lite_damaged_files(struct historian *base, struct nx_note *what);
 enum nx_err lite_verify(struct historian *base, struct verify *v, struct nx_note *why);
 enum nx_err lite_begin(struct historian *base, struct nx_note *why);
 void lite_end(struct historian *base);

@@ -1,5 +1,7 @@
 #include "historian/sqlite/lite_fixture.h"
 
+#include "db/db.h"
+
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -153,4 +155,35 @@ assert_same(const struct rows *a, const struct rows *b)
         if (value_as_double(&a->row[i].value, &x) && value_as_double(&b->row[i].value, &y))
             assert_true(fabs(x - y) <= 1e-9 * (1 + fabs(x)));
     }
+}
+
+void
+run_sql(const struct store *s, const char *file, const char *sql)
+{
+    char path[128];
+    struct nx_note why;
+    struct db_conf conf = {.path = path};
+    struct db *db;
+
+    (void)snprintf(path, sizeof path, "%s/%s", s->dir, file);
+    must(db_open(&db, &conf, &why), &why);
+    must(db_exec(db, sql, &why), &why);
+    db_close(&db);
+}
+
+struct historian *
+store_days(const struct store *s, unsigned days, struct historian_conf conf)
+{
+    struct point p[200];
+    struct nx_note why;
+    struct historian *h;
+
+    now_us = START + (days - 1) * DAY + 2 * HOUR;
+    h = store_open(s, conf);
+    for (unsigned i = 0; i < days * 20; i++)
+        p[i] = point_at(START + (i / 20) * DAY + i % 20 * 120 * SEC, i);
+    commit(h, 1, p, days * 20);
+    now_us += HOUR;
+    must(historian_maintain(h, &why), &why);
+    return h;
 }

@@ -36,6 +36,11 @@ enum nx_err commit_as(struct historian *h, const char *topic, uint64_t seq, cons
                       struct nx_note *why);
 void commit(struct historian *h, uint64_t seq, const struct point *p, unsigned n);
 void seal(struct historian *h);
+/* Twenty values, 120 s apart, at the beginning of each day from START on; sealed and not rolled up. */
+struct historian *store_days(const struct store *s, unsigned days, struct historian_conf conf);
+#define FIRST_DAY "hist-20231209.db"
+/* On a file of the store, by a connection of its own. */
+void run_sql(const struct store *s, const char *file, const char *sql);
 struct point point_at(int64_t time_us, double v);
 /* Texts are not kept: "text" stands for all of them. */
 void ask(struct historian *h, struct history_query q, struct rows *rows);

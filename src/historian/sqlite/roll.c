@@ -6,7 +6,6 @@
  * hold. */
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "historian/rollup.h"
@@ -14,11 +13,7 @@
 #include "historian/sqlite/rollset.h"
 #include "historian/sqlite/run.h"
 
-#define GRACE_US       (1800 * INT64_C(1000000)) /* after the end of a day: what waits for sealing is sealed */
-#define LOOK_EVERY_US  (30 * INT64_C(1000000))   /* for days that are over */
-#define STALE_EVERY_US (300 * INT64_C(1000000))  /* so that a trickle of late values does not roll up each time */
-#define STEP_SERIES    1000u
-#define LATE_DAYS      3 /* raw values stay so much longer when they are not rolled up yet */
+#define STEP_SERIES 1000u
 
 struct level {
     struct roller roller;
@@ -38,7 +33,7 @@ struct roll {
     uint64_t points; /* read so far */
     unsigned series;
     int64_t last_sid;
-    bool is_unread;        /* the series at hand is damaged: what was rolled up of it before stays */
+    bool keeps_old;        /* of the series at hand: what was rolled up before stays */
     struct nx_note damage; /* the first such series; err 0: none */
 };
 
@@ -125,7 +120,7 @@ write_minutes(struct roll *x, int64_t sid)
     if (!x->month)
         return NX_OK;
     err = db_prepare(x->month,
-                     x->is_unread ? "INSERT OR IGNORE INTO minute VALUES(?, ?, ?)"
+                     x->keeps_old ? "INSERT OR IGNORE INTO minute VALUES(?, ?, ?)"
                                   : "INSERT OR REPLACE INTO minute VALUES(?, ?, ?)",
                      &st, x->why);
     if (err != NX_OK)
@@ -141,7 +136,7 @@ write_hours(struct roll *x, int64_t sid)
 {
     struct db_stmt *st;
     enum nx_err err = db_prepare(x->year,
-                                 x->is_unread ? "INSERT OR IGNORE INTO hour VALUES(?, ?, ?, ?)"
+                                 x->keeps_old ? "INSERT OR IGNORE INTO hour VALUES(?, ?, ?, ?)"
                                               : "INSERT OR REPLACE INTO hour VALUES(?, ?, ?, ?)",
                                  &st, x->why);
 
@@ -152,6 +147,29 @@ write_hours(struct roll *x, int64_t sid)
     bind_data(st, 3, &x->data[1]);
     bind_data(st, 4, &x->data[2]);
     return db_run(st, x->why);
+}
+
+/* Is more rolled up of the series and day than there is now? Values of a day get fewer only by damage: what was rolled
+ * up of them is all there is, and stays. */
+static enum nx_err
+had_more(struct roll *x, int64_t sid, uint64_t points, bool *had)
+{
+    struct history_rollup *old = x->levels[0].r; /* encoded already */
+    struct db_stmt *st;
+    bool has_row = false;
+    size_t n = 0;
+    enum nx_err err = db_prepare(x->year, "SELECT days FROM hour WHERE series_id = ? AND day = ?", &st, x->why);
+
+    *had = false;
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, sid);
+    db_bind_i64(st, 2, x->day);
+    if ((err = db_step(st, &has_row, x->why)) == NX_OK && has_row && !db_col_is_null(st, 0))
+        *had = rollset_decode(db_col_slice(st, 0), HISTORY_LEVEL_DAY, old, &n) == NX_OK && n == 1 &&
+               (uint64_t)old->n + old->n_bad > points;
+    db_reset(st);
+    return err;
 }
 
 /* It holds up no other: readers take its points, and are told of the damage. */
@@ -169,16 +187,19 @@ pass_over(struct roll *x)
 static enum nx_err
 roll_series(struct roll *x, int64_t sid)
 {
+    uint64_t before = x->points;
     enum nx_err err;
 
     begin_levels(x);
     err = read_points(x, sid);
-    x->is_unread = err == NX_E_CORRUPT;
-    if (x->is_unread) {
+    x->keeps_old = err == NX_E_CORRUPT;
+    if (x->keeps_old) {
         pass_over(x);
         err = NX_OK;
     }
     end_levels(x);
+    if (err == NX_OK && !x->keeps_old)
+        err = had_more(x, sid, x->points - before, &x->keeps_old);
     if (err == NX_OK)
         err = write_minutes(x, sid);
     if (err == NX_OK)
@@ -190,19 +211,12 @@ roll_series(struct roll *x, int64_t sid)
 
 /* --- the files of one day --- */
 
-static bool
-keeps_minutes(const struct lite *h, int month, int64_t now_us)
-{
-    return h->rollup_retention_days == 0 ||
-           roll_first_day(ROLL_MONTH, month + 1) > day_of(now_us - h->rollup_retention_days * DAY_US);
-}
-
 static enum nx_err
 roll_begin(struct roll *x, int64_t now_us)
 {
     const struct lite *h = x->h;
     int month = roll_period(ROLL_MONTH, x->day), year = roll_period(ROLL_YEAR, x->day);
-    bool has_month = keeps_minutes(h, month, now_us);
+    bool has_month = roll_keeps_minutes(h, month, now_us);
     enum nx_err err = day_open(h, x->day, false, &x->values, x->why);
 
     x->chunk = mem_calloc(RUN_MAX_POINTS, sizeof *x->chunk);
@@ -350,196 +364,37 @@ roll_stale(struct roll *x, int64_t now_us, uint64_t points)
     return err == NX_OK ? drop_stale(x) : err;
 }
 
-/* --- what is due --- */
+/* --- a step --- */
 
-static enum nx_err
-find_day(struct lite *h, const char *sql, int *day, int64_t *through, struct nx_note *why)
+/* Whichever of the files of a day it was: the next call goes on without it. */
+static void
+set_aside(struct lite *h, int day, struct nx_note *why)
 {
-    struct db_stmt *st;
-    bool has_row = false;
-    enum nx_err err = db_prepare(h->db, sql, &st, why);
-
-    *day = -1;
-    if (err != NX_OK)
-        return err;
-    if ((err = db_step(st, &has_row, why)) == NX_OK && has_row) {
-        *day = (int)db_col_i64(st, 0);
-        *through = db_col_i64(st, 1);
-    }
-    db_reset(st);
-    return err;
-}
-
-static enum nx_err
-rolled_state(struct lite *h, int day, int *state, struct nx_note *why)
-{
-    struct db_stmt *st;
-    bool has_row = false;
-    enum nx_err err = db_prepare(h->db,
-                                 "SELECT state, EXISTS(SELECT 1 FROM stale WHERE stale.day = rolled.day) FROM rolled"
-                                 " WHERE day = ?",
-                                 &st, why);
-
-    *state = -1;
-    if (err != NX_OK)
-        return err;
-    db_bind_i64(st, 1, day);
-    if ((err = db_step(st, &has_row, why)) == NX_OK && has_row)
-        *state = db_col_i64(st, 0) == 1 && db_col_i64(st, 1) ? 0 : (int)db_col_i64(st, 0);
-    db_reset(st);
-    return err;
-}
-
-/* A file of rollups was taken away: whoever did that wants it made again, for all of its days that still have values.
- */
-static enum nx_err
-forget_lost(struct lite *h, enum roll_file kind, int day, bool *is_lost, struct nx_note *why)
-{
-    int period = roll_period(kind, day);
-    struct db_stmt *st;
-    char path[4096];
-    enum nx_err err;
-
-    if (access(roll_path(h, kind, period, path, sizeof path), F_OK) == 0)
-        return NX_OK;
-    *is_lost = true;
-    err = db_prepare(h->db, "DELETE FROM rolled WHERE state = 1 AND day >= ? AND day < ?", &st, why);
-    if (err != NX_OK)
-        return err;
-    db_bind_i64(st, 1, roll_first_day(kind, period));
-    db_bind_i64(st, 2, roll_first_day(kind, period + 1));
-    return db_run(st, why);
-}
-
-static enum nx_err
-must_roll(struct lite *h, int day, int64_t now_us, bool *must, struct nx_note *why)
-{
-    int state = 0;
-    enum nx_err err = rolled_state(h, day, &state, why);
-
-    *must = state < 0;
-    if (err == NX_OK && state == 1)
-        err = forget_lost(h, ROLL_YEAR, day, must, why);
-    if (err == NX_OK && state == 1 && keeps_minutes(h, roll_period(ROLL_MONTH, day), now_us))
-        err = forget_lost(h, ROLL_MONTH, day, must, why);
-    return err;
-}
-
-/* The oldest day that is over and was not begun, or whose rollups are gone. */
-static enum nx_err
-find_new(struct lite *h, int64_t over_us, int64_t now_us, int *day, struct nx_note *why)
-{
-    struct arena a = {0};
-    int *days;
-    bool must = false;
-    size_t n;
-    enum nx_err err = day_list(h, &a, &days, &n, why);
-
-    *day = -1;
-    for (size_t i = 0; err == NX_OK && i < n && *day < 0 && (days[i] + 1) * DAY_US <= over_us; i++)
-        if ((err = must_roll(h, days[i], now_us, &must, why)) == NX_OK && must)
-            *day = days[i];
-    arena_free(&a);
-    return err;
-}
-
-static bool
-is_time(int64_t *at_us, int64_t now_us, int64_t every_us, bool all)
-{
-    if (!all && now_us - *at_us < every_us && now_us >= *at_us)
-        return false;
-    *at_us = now_us;
-    return true;
-}
-
-static enum nx_err
-find_begun_or_new(struct lite *h, int64_t now_us, bool all, int *day, int64_t *through, struct nx_note *why)
-{
-    enum nx_err err = find_day(h, "SELECT day, through FROM rolled WHERE state = 0 LIMIT 1", day, through, why);
-
-    if (err != NX_OK || *day >= 0 || !is_time(&h->at.looked_us, now_us, LOOK_EVERY_US, all))
-        return err;
-    *through = 0;
-    err = find_new(h, all ? now_us : now_us - GRACE_US, now_us, day, why);
-    if (err == NX_OK && *day >= 0)
-        h->at.looked_us = 0; /* there may be more */
-    return err;
-}
-
-static enum nx_err
-find_stale(struct lite *h, int64_t now_us, bool all, int *day, struct nx_note *why)
-{
-    int64_t none;
-    enum nx_err err;
-
-    *day = -1;
-    if (!is_time(&h->at.stale_us, now_us, STALE_EVERY_US, all))
-        return NX_OK;
-    err = find_day(h, "SELECT day, 0 FROM stale LIMIT 1", day, &none, why);
-    if (err == NX_OK && *day >= 0)
-        h->at.stale_us = 0;
-    return err;
+    (void)day_set_aside(h, day, why);
+    (void)roll_set_aside(h, ROLL_MONTH, roll_period(ROLL_MONTH, day), why);
+    (void)roll_set_aside(h, ROLL_YEAR, roll_period(ROLL_YEAR, day), why);
 }
 
 enum nx_err
 roll_some(struct lite *h, int64_t now_us, uint64_t points, bool all, bool *is_done, struct nx_note *why)
 {
     struct roll x = {.h = h, .why = why, .data = {wbuf_init(0), wbuf_init(0), wbuf_init(0)}};
-    enum nx_err err = find_begun_or_new(h, now_us, all, &x.day, &x.last_sid, why);
+    enum nx_err err = roll_find_new(h, now_us, all, &x.day, &x.last_sid, why);
 
     *is_done = false;
     if (err == NX_OK && x.day >= 0) {
         err = roll_new(&x, now_us, points);
-    } else if (err == NX_OK && (err = find_stale(h, now_us, all, &x.day, why)) == NX_OK) {
+    } else if (err == NX_OK && (err = roll_find_stale(h, now_us, all, &x.day, why)) == NX_OK) {
         x.last_sid = 0;
         *is_done = x.day < 0;
         err = *is_done ? NX_OK : roll_stale(&x, now_us, points);
     }
+    roll_fini(&x);
+    if (err == NX_E_CORRUPT && x.day >= 0)
+        set_aside(h, x.day, why);
     if (err == NX_OK && x.damage.err != NX_OK) {
         *why = x.damage;
         err = x.damage.err;
     }
-    roll_fini(&x);
-    return err;
-}
-
-/* --- the end of raw values --- */
-
-/* Rollups that were finished stay, those of a day only begun do not count. */
-static enum nx_err
-forget_day(struct lite *h, int day, struct nx_note *why)
-{
-    static const char *const sql[] = {"DELETE FROM stale WHERE day = ?",
-                                      "DELETE FROM rolled WHERE day = ? AND state = 0",
-                                      "UPDATE rolled SET state = 2 WHERE day = ? AND state = 1"};
-    struct db_stmt *st;
-    enum nx_err err = NX_OK;
-
-    for (size_t i = 0; i < MEM_COUNT(sql) && err == NX_OK; i++) {
-        if ((err = db_prepare(h->db, sql[i], &st, why)) != NX_OK)
-            break;
-        db_bind_i64(st, 1, day);
-        err = db_run(st, why);
-    }
-    return err;
-}
-
-enum nx_err
-roll_expire(struct lite *h, int oldest, bool drops_unrolled, struct nx_note *why)
-{
-    struct arena a = {0};
-    int *days, state;
-    size_t n;
-    enum nx_err err = day_list(h, &a, &days, &n, why);
-
-    for (size_t i = 0; err == NX_OK && i < n && days[i] < oldest; i++) {
-        if ((err = rolled_state(h, days[i], &state, why)) != NX_OK)
-            break;
-        if (state < 1 && (!drops_unrolled || days[i] >= oldest - LATE_DAYS))
-            continue;
-        if ((err = forget_day(h, days[i], why)) == NX_OK)
-            day_remove(h, days[i]);
-    }
-    arena_free(&a);
     return err;
 }

@@ -6,7 +6,8 @@
  * blocks first and drop what they see twice, so they never miss a value and never show it double.
  *
  * What the disk has damaged must not hold up the rest: a block or chunk that does not decode goes to a table "damaged"
- * beside it, the sealing goes on without it and tells of it at its end. */
+ * beside it, a day file that cannot be read is renamed (aside.c); the sealing goes on without it and tells of it at its
+ * end. */
 #include "historian/sqlite/seal.h"
 
 #include <stdlib.h>
@@ -247,19 +248,38 @@ tell_rollups(struct seal *s, const struct part *parts, size_t n)
     return err == NX_OK && rolled ? mark_stale(s, parts, n) : err;
 }
 
+/* NX_E_CORRUPT: SQLite cannot read its file. */
 static enum nx_err
-seal_day(struct seal *s, const struct part *parts, size_t n)
+merge_into_day(struct seal *s, const struct part *parts, size_t n)
 {
     bool sealed = false;
-    enum nx_err err = tell_rollups(s, parts, n);
+    enum nx_err err = day_open(s->h, parts[0].day, false, &s->day, s->why);
 
-    if (err == NX_OK)
-        err = day_open(s->h, parts[0].day, false, &s->day, s->why);
     if (err == NX_OK)
         err = seal_is_in_day(s, &sealed);
     if (err == NX_OK && !sealed)
         err = seal_write_day(s, parts, n);
     db_close(&s->day);
+    return err;
+}
+
+/* What was told and counted of a file that is set aside counts no more. */
+static enum nx_err
+seal_day(struct seal *s, const struct part *parts, size_t n)
+{
+    struct nx_note damage = s->damage;
+    uint64_t duplicates = s->duplicates;
+    enum nx_err err = tell_rollups(s, parts, n);
+
+    if (err != NX_OK)
+        return err;
+    err = merge_into_day(s, parts, n);
+    if (err == NX_E_CORRUPT && day_set_aside(s->h, parts[0].day, s->why)) {
+        s->damage = damage.err == NX_OK ? *s->why : damage;
+        s->duplicates = duplicates;
+        if ((err = tell_rollups(s, parts, n)) == NX_OK)
+            err = merge_into_day(s, parts, n);
+    }
     return err;
 }
 

@@ -58,19 +58,14 @@ found(struct check *c, int64_t sid, const char *what)
 static enum nx_err
 check_pages(struct check *c, struct db *db, const char *remedy)
 {
-    struct db_stmt *st;
-    bool has_row = false;
-    enum nx_err err = db_prepare(db, "PRAGMA quick_check(1)", &st, c->why);
+    char fault[256];
+    enum nx_err err = file_check_pages(db, fault, sizeof fault, c->why);
 
     c->db = db;
     c->remedy = remedy;
     c->is_bad = false;
-    if (err == NX_OK)
-        err = db_step(st, &has_row, c->why);
-    if (err == NX_OK && has_row && strcmp(db_col_text(st, 0), "ok") != 0)
-        historian_found(c->v, db_path(db), "", remedy, "%s", db_col_text(st, 0));
-    if (err == NX_OK)
-        db_reset(st);
+    if (err == NX_OK && fault[0])
+        historian_found(c->v, db_path(db), "", remedy, "%s", fault);
     return err;
 }
 
@@ -392,6 +387,14 @@ check_hist(struct check *c)
     return as_finding(c, err, db_path(c->h->db));
 }
 
+static void
+tell_aside(void *arg, const char *path)
+{
+    struct check *c = arg;
+
+    historian_found(c->v, path, "", ASIDE_REMEDY, "was damaged as a whole and set aside: its values are missing");
+}
+
 static enum nx_err
 check_files(struct check *c)
 {
@@ -400,6 +403,8 @@ check_files(struct check *c)
 
     if (err == NX_OK)
         err = check_days(c);
+    if (err == NX_OK)
+        err = aside_each(c->h, tell_aside, c, c->why);
     if (err == NX_OK)
         err = roll_each(c->h, check_roll_file, &r, c->why);
     return err == NX_OK ? r.err : err;
