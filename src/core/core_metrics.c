@@ -160,15 +160,14 @@ static void
 look_work(void *arg)
 {
     struct look *look = arg;
-    struct historian_ledger_row *lanes;
+    struct historian_books books;
     struct arena a = {0};
     json_t *reported = status_gateways(look->core->status);
-    size_t n;
 
-    look->is_good = ledger_read(look->core, &a, &lanes, &n, NULL) == NX_OK;
+    look->is_good = ledger_read(look->core, &a, &books, NULL) == NX_OK;
     if (look->is_good)
-        ledger_add_rows(NULL, &look->totals, lanes, n);
-    look->totals.lost = ledger_lost(lanes, n, reported);
+        ledger_add_books(NULL, &look->totals, &books);
+    look->totals.lost = ledger_lost(&books, reported);
     ledger_add_gateways(NULL, &look->totals, reported);
     json_decref(reported);
     arena_free(&a);

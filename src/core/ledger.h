@@ -14,20 +14,21 @@ struct core;
 struct ledger_totals {
     uint64_t batches, points, duplicate_batches, missing, gap_points;
     uint64_t lost; /* of what is missing, as much as waits in no spool either */
+    uint64_t duplicate_points, quarantined_points;
     uint64_t waiting_batches, waiting_points, dropped_points;
     double oldest_s; /* of what waits */
 };
 
-/* Adds the historian's rows to *totals; items may be NULL. */
-void ledger_add_rows(json_t *items, struct ledger_totals *totals, const struct historian_ledger_row *rows, size_t n);
+/* Adds the historian's part to *totals; items may be NULL. */
+void ledger_add_books(json_t *items, struct ledger_totals *totals, const struct historian_books *books);
 /* Adds what gateways have said of themselves (status_gateways()) to *totals; shown may be NULL. */
 void ledger_add_gateways(json_t *shown, struct ledger_totals *totals, const json_t *gateways);
 /* Batches that are missing and wait in the spool of no gateway: what is on its way is not lost. */
-uint64_t ledger_lost(const struct historian_ledger_row *rows, size_t n, const json_t *gateways);
+uint64_t ledger_lost(const struct historian_books *books, const json_t *gateways);
 json_t *ledger_totals_json(const struct ledger_totals *totals);
 
-/* The rows, in a; none while ingestion has not made the store yet. Worker. */
-NX_MUST_CHECK enum nx_err ledger_read(struct core *core, struct arena *a, struct historian_ledger_row **rows, size_t *n,
+/* The historian's part, in a; empty while ingestion has not made the store yet. Worker. */
+NX_MUST_CHECK enum nx_err ledger_read(struct core *core, struct arena *a, struct historian_books *books,
                                       struct nx_note *why);
 
 #endif

@@ -110,13 +110,12 @@ void
 system_ledger(struct http_req *req, void *arg)
 {
     struct core *core = arg;
-    struct historian_ledger_row *rows;
+    struct historian_books books;
     struct ledger_totals totals = {0};
     struct nx_note why = {0};
     json_t *items, *gateways, *reported;
-    size_t n;
 
-    if (ledger_read(core, http_arena(req), &rows, &n, &why) != NX_OK) {
+    if (ledger_read(core, http_arena(req), &books, &why) != NX_OK) {
         http_respond_problem(req, &(struct http_problem){.status = 503,
                                                          .code = "historian_unavailable",
                                                          .title = "No ledger",
@@ -129,9 +128,9 @@ system_ledger(struct http_req *req, void *arg)
     items = json_array();
     gateways = json_array();
     reported = status_gateways(core->status);
-    ledger_add_rows(items, &totals, rows, n);
+    ledger_add_books(items, &totals, &books);
     ledger_add_gateways(gateways, &totals, reported);
-    totals.lost = ledger_lost(rows, n, reported);
+    totals.lost = ledger_lost(&books, reported);
     json_decref(reported);
     http_respond_json(req, 200,
                       json_pack("{s:o, s:o, s:o}", "items", items, "gateways", gateways, "totals",

@@ -64,8 +64,7 @@ struct historian_backend {
     bool (*is_committed)(const struct historian *h, const struct batch_header *hdr, struct batch_range *range);
     enum nx_err (*maintain)(struct historian *h, struct nx_note *why);
     enum nx_err (*seal)(struct historian *h, struct nx_note *why);
-    enum nx_err (*ledger)(struct historian *h, struct arena *a, struct historian_ledger_row **rows, size_t *n,
-                          struct nx_note *why);
+    enum nx_err (*ledger)(struct historian *h, struct arena *a, struct historian_books *books, struct nx_note *why);
     enum nx_err (*stats)(struct historian *h, struct historian_stats *out, struct nx_note *why);
 
     unsigned (*damaged_files)(struct historian *h, struct nx_note *what); /* NULL: none */

@@ -124,12 +124,10 @@ historian_seal(struct historian *h, struct nx_note *why)
 }
 
 enum nx_err
-historian_ledger(struct historian *h, struct arena *a, struct historian_ledger_row **rows, size_t *n,
-                 struct nx_note *why)
+historian_ledger(struct historian *h, struct arena *a, struct historian_books *books, struct nx_note *why)
 {
-    *rows = NULL;
-    *n = 0;
-    return h->backend->ledger(h, a, rows, n, why);
+    *books = (struct historian_books){0};
+    return h->backend->ledger(h, a, books, why);
 }
 
 enum nx_err

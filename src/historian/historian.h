@@ -80,6 +80,7 @@ NX_MUST_CHECK enum nx_err historian_seal(struct historian *h, struct nx_note *wh
 
 /* --- the books --- */
 
+struct historian_gap;
 struct historian_ledger_row {
     const char *gateway;
     uint64_t epoch;
@@ -88,10 +89,24 @@ struct historian_ledger_row {
     uint64_t missing;    /* numbers below last_seq that neither arrived nor were declared as a gap */
     uint64_t gap_points; /* declared by gap records */
     int64_t updated_us;
+    const struct historian_gap *gaps; /* by cause, in the order of their names; NULL: none */
 };
-/* rows in a. */
-NX_MUST_CHECK enum nx_err historian_ledger(struct historian *h, struct arena *a, struct historian_ledger_row **rows,
-                                           size_t *n, struct nx_note *why);
+/* The gap records of a lane that have one cause. */
+struct historian_gap {
+    const char *cause; /* nx_err_name() */
+    uint64_t numbers;  /* declared; after damage or a power cut, also numbers that no batch ever had */
+    uint64_t points;   /* 0 when nobody could count them */
+    int64_t stored_us; /* when the latest of the records came */
+    const struct historian_gap *next;
+};
+struct historian_books {
+    struct historian_ledger_row *rows; /* in the order of gateway, epoch, lane */
+    size_t n;
+    uint64_t duplicate_points, quarantined_points; /* of all of them */
+};
+/* Everything in a. */
+NX_MUST_CHECK enum nx_err historian_ledger(struct historian *h, struct arena *a, struct historian_books *books,
+                                           struct nx_note *why);
 
 struct historian_stats {
     uint64_t series, points, duplicate_points, quarantined_points;

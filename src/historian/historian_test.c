@@ -181,28 +181,43 @@ ledger_ranges_join_and_survive(void **state)
     struct fixture *f = *state;
     struct batch_header hdr = {slice_str("gw"), 9, 0, 4};
     struct batch_range range;
-    struct historian_ledger_row *rows;
+    struct historian_books books;
+    const struct historian_ledger_row *row;
     struct arena a = {0};
-    size_t n;
-    struct batch gap = {.hdr = {slice_str("gw"), 9, 0, 10}, .is_gap = true, .gap = {6, 7, 44, START, START, NX_E_FULL}};
+    struct point absurd = point_at(START + 400 * 86400 * SEC, 1);
+    struct batch gaps[] = {
+        {.hdr = {slice_str("gw"), 9, 0, 10}, .is_gap = true, .gap = {6, 7, 40, START, START, NX_E_FULL}},
+        {.hdr = {slice_str("gw"), 9, 0, 11}, .is_gap = true, .gap = {12, 12, 3, START, START, NX_E_EXPIRED}},
+        {.hdr = {slice_str("gw"), 9, 0, 13}, .is_gap = true, .gap = {14, 14, 4, START, START, NX_E_FULL}},
+    };
 
     for (unsigned i = 0; i < MEM_COUNT(order); i++) {
         struct point p = point_at(START + (int64_t)order[i], 1);
 
         assert_int_equal(NX_OK, commit(f, order[i], &p, 1));
     }
-    assert_int_equal(NX_OK, historian_commit(f->h, &gap, 1, &f->result, &f->why));
+    assert_int_equal(NX_OK, historian_commit(f->h, gaps, MEM_COUNT(gaps), &f->result, &f->why));
+    assert_int_equal(NX_OK, commit(f, 15, &absurd, 1));
     for (unsigned round = 0; round < 2; round++) {
         assert_true(historian_is_committed(f->h, &hdr, &range));
         assert_int_equal(1, range.from);
         assert_int_equal(5, range.to);
-        assert_int_equal(NX_OK, historian_ledger(f->h, &a, &rows, &n, &f->why));
-        assert_int_equal(1, n);
-        assert_string_equal("gw", rows[0].gateway);
-        assert_int_equal(10, rows[0].last_seq);
-        assert_int_equal(1, rows[0].missing); /* 8; 6 and 7 were declared */
-        assert_int_equal(44, rows[0].gap_points);
-        assert_int_equal(7, rows[0].batches);
+        assert_int_equal(NX_OK, historian_ledger(f->h, &a, &books, &f->why));
+        assert_int_equal(1, books.n);
+        assert_int_equal(1, books.quarantined_points);
+        row = &books.rows[0];
+        assert_string_equal("gw", row->gateway);
+        assert_int_equal(15, row->last_seq);
+        assert_int_equal(1, row->missing); /* 8; 6, 7, 12 and 14 were declared */
+        assert_int_equal(47, row->gap_points);
+        assert_int_equal(10, row->batches);
+        assert_string_equal("EXPIRED", row->gaps->cause);
+        assert_int_equal(3, row->gaps->points);
+        assert_string_equal("FULL", row->gaps->next->cause);
+        assert_int_equal(44, row->gaps->next->points);
+        assert_int_equal(3, row->gaps->next->numbers);
+        assert_int_equal(now_us, row->gaps->next->stored_us);
+        assert_null(row->gaps->next->next);
         reopen(f);
     }
     arena_free(&a);

@@ -88,6 +88,7 @@ struct writer {
     uint64_t began_ms;           /* its start */
     struct loop_timer retry;     /* runs: idle after a failure */
     uint64_t backoff_ms;         /* 0: its last job was stored */
+    uint64_t points, failures;   /* stored; transactions that failed */
 };
 
 /* Seals, makes partitions, deletes what is too old: on a thread of its own, beside the writers. */

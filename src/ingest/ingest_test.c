@@ -177,12 +177,11 @@ jump_of_the_foreign_numbers_is_declared(void **state)
 {
     struct fixture *f = *state;
     struct historian_conf conf = {.url = f->url, .role = HISTORIAN_READER};
-    struct historian_ledger_row *rows;
+    struct historian_books books;
     struct historian *h;
     struct arena a = {0};
     struct nx_note why;
     char path[128];
-    size_t n;
 
     open_ingest(f, NULL);
     receive(clients[1], "uns/f", slice_str("{\"value\":1.5,\"timestamp\":1700000000000}"), 21, false);
@@ -196,10 +195,10 @@ jump_of_the_foreign_numbers_is_declared(void **state)
         run(f, 100);
     assert_int_equal(2, stored(f, "uns/f"));
     assert_int_equal(NX_OK, historian_open(&h, &conf, &why));
-    assert_int_equal(NX_OK, historian_ledger(h, &a, &rows, &n, &why));
-    assert_int_equal(1, n);
-    assert_true(rows[0].last_seq > 65536);
-    assert_int_equal(0, rows[0].missing);
+    assert_int_equal(NX_OK, historian_ledger(h, &a, &books, &why));
+    assert_int_equal(1, books.n);
+    assert_true(books.rows[0].last_seq > 65536);
+    assert_int_equal(0, books.rows[0].missing);
     historian_close(&h);
     arena_free(&a);
     close_ingest(f, true);

@@ -150,6 +150,16 @@ status(void *arg)
                      (json_int_t)g->acks_sent, "buffer_usage", metric_value(g->m_usage));
 }
 
+/* Quantiles: the upper bounds of the histogram's buckets that they lie in. */
+static json_t *
+batch_duration(const struct ingest *g)
+{
+    const struct metric *m = g->m_duration;
+
+    return json_pack("{s:I, s:f, s:f}", "count", (json_int_t)metric_value(m), "p50_s", metric_quantile(m, 0.5), "p95_s",
+                     metric_quantile(m, 0.95));
+}
+
 /* What was not understood, or could not be done. */
 static json_t *
 full_status(void *arg)
@@ -165,6 +175,7 @@ full_status(void *arg)
     json_object_set_new(all, "skipped_messages", skipped);
     json_object_set_new(all, "dead_letters",
                         json_pack("{s:I, s:I}", "seen", (json_int_t)g->dead.seen, "kept", (json_int_t)g->dead.kept));
+    json_object_set_new(all, "batch_duration", batch_duration(g));
     json_object_set_new(all, "lag_seconds", json_real(metric_value(g->m_lag)));
     return all;
 }

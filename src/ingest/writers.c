@@ -181,6 +181,8 @@ on_done(void *arg)
     struct ingest *g = w->owner;
 
     w->job = NULL;
+    w->points += job->err == NX_OK ? job->result.points : 0;
+    w->failures += job->err != NX_OK;
     if (job->err == NX_OK)
         on_stored(g, job);
     else if (g->is_stopping)
@@ -475,23 +477,36 @@ writers_trouble(const struct ingest *g)
     return g->stuck.err != NX_OK ? &g->stuck : &g->keeper.result;
 }
 
+/* storing: a transaction is under way; waiting: after a failure, to try again; idle. since_s: of the transaction. */
+static json_t *
+writer_status(const struct writer *w)
+{
+    const char *state = w->job ? "storing" : loop_timer_is_running(&w->retry) ? "waiting" : "idle";
+    double since_s = w->job ? (double)(loop_now_ms(w->owner->loop) - w->began_ms) / 1000.0 : 0;
+
+    return json_pack("{s:s, s:f, s:I, s:I}", "state", state, "since_s", since_s, "points", (json_int_t)w->points,
+                     "failures", (json_int_t)w->failures);
+}
+
 json_t *
 writers_status(const struct ingest *g)
 {
     unsigned busy = 0, failing = 0;
     int returned;
     const struct job *job;
+    json_t *items = json_array();
 
     for (unsigned i = 0; i < g->writer_count; i++) {
+        json_array_append_new(items, writer_status(&g->writers[i]));
         busy += g->writers[i].job != NULL;
         failing += g->writers[i].backoff_ms > 0;
     }
     LL_COUNT(g->returned, job, returned);
-    return json_pack("{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "count", (int)g->writer_count,
+    return json_pack("{s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "count", (int)g->writer_count,
                      "busy", (int)busy, "failing", (int)failing, "waiting_transactions", returned, "transaction_points",
                      (json_int_t)g->cap_points, "retries", (json_int_t)g->retries, "repeated_batches",
                      (json_int_t)g->repeated, "refused_batches", (json_int_t)g->refused_batches, "refused_points",
                      (json_int_t)g->refused_points, "refused_files_removed",
                      (json_int_t)__atomic_load_n(&g->refused.removed, __ATOMIC_RELAXED), "queued_points",
-                     (json_int_t)g->held_points, "is_listening", g->is_listening);
+                     (json_int_t)g->held_points, "is_listening", g->is_listening, "items", items);
 }

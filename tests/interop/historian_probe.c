@@ -365,22 +365,28 @@ scan(struct probe *x, const char *line)
 static void
 ledger(struct probe *x)
 {
-    struct historian_ledger_row *rows;
+    struct historian_books books;
     struct arena a = {0};
-    size_t n;
-    enum nx_err err = historian_ledger(x->h, &a, &rows, &n, &x->why);
+    enum nx_err err = historian_ledger(x->h, &a, &books, &x->why);
 
     if (err != NX_OK) {
         tell(x, err);
         return;
     }
     (void)printf("[");
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < books.n; i++) {
+        const struct historian_ledger_row *r = &books.rows[i];
+
         (void)printf("%s{\"gateway\": \"%s\", \"epoch\": %" PRIu64 ", \"lane\": %u, \"last_seq\": %" PRIu64
                      ", \"batches\": %" PRIu64 ", \"points\": %" PRIu64 ", \"duplicate_batches\": %" PRIu64
-                     ", \"missing\": %" PRIu64 ", \"gap_points\": %" PRIu64 "}",
-                     i ? ", " : "", rows[i].gateway, rows[i].epoch, rows[i].lane, rows[i].last_seq, rows[i].batches,
-                     rows[i].points, rows[i].duplicate_batches, rows[i].missing, rows[i].gap_points);
+                     ", \"missing\": %" PRIu64 ", \"gap_points\": %" PRIu64 ", \"gaps\": [",
+                     i ? ", " : "", r->gateway, r->epoch, r->lane, r->last_seq, r->batches, r->points,
+                     r->duplicate_batches, r->missing, r->gap_points);
+        for (const struct historian_gap *g = r->gaps; g; g = g->next)
+            (void)printf("%s[\"%s\", %" PRIu64 ", %" PRIu64 "]", g == r->gaps ? "" : ", ", g->cause, g->numbers,
+                         g->points);
+        (void)printf("], \"quarantined\": %" PRIu64 "}", books.quarantined_points);
+    }
     (void)puts("]");
     arena_free(&a);
 }

@@ -59,6 +59,9 @@ static const char ranges_sql[] =
     "  seq - row_number() OVER (PARTITION BY lane_id ORDER BY seq) AS island FROM hist.ledger WHERE counted IS NULL) x"
     "  GROUP BY lane_id, island UNION ALL"
     " SELECT lane_id, from_seq, to_seq, true FROM hist.gap ORDER BY 1, 4, 2";
+static const char gaps_sql[] = "SELECT lane_id, cause, sum(to_seq - from_seq + 1)::int8, sum(points)::int8, max(stored)"
+                               " FROM hist.gap GROUP BY lane_id, cause ORDER BY cause COLLATE \"C\" DESC";
+static const char total_sql[] = "SELECT duplicate_points, quarantined_points FROM hist.total";
 static const char lanes_sql[] =
     "SELECT l.lane_id, l.gateway, l.epoch, l.lane, l.batches + coalesce(u.batches, 0),"
     " l.points + coalesce(u.points, 0)::int8, l.duplicate_batches, coalesce(g.points, 0)::int8,"
@@ -84,6 +87,25 @@ fill_ranges(const PGresult *ranges, int32_t lane_id, struct historian_ledger_row
     seqset_fini(&set);
 }
 
+/* By cause: the last one that is added stands first. */
+static void
+fill_gaps(struct arena *a, const PGresult *gaps, int32_t lane_id, struct historian_ledger_row *row)
+{
+    for (int i = 0; i < PQntuples(gaps); i++) {
+        struct historian_gap *gap;
+
+        if (pg_i32(gaps, i, 0) != lane_id)
+            continue;
+        gap = arena_alloc(a, sizeof *gap);
+        *gap = (struct historian_gap){.cause = arena_strndup(a, pg_text(gaps, i, 1).p, pg_text(gaps, i, 1).len),
+                                      .numbers = (uint64_t)pg_i64(gaps, i, 2),
+                                      .points = (uint64_t)pg_i64(gaps, i, 3),
+                                      .stored_us = pg_time(gaps, i, 4),
+                                      .next = row->gaps};
+        row->gaps = gap;
+    }
+}
+
 static void
 fill_row(struct arena *a, const PGresult *r, int i, struct historian_ledger_row *row)
 {
@@ -100,33 +122,61 @@ fill_row(struct arena *a, const PGresult *r, int i, struct historian_ledger_row 
 }
 
 static enum nx_err
-read_ledger(struct pg_store *h, struct arena *a, struct historian_ledger_row **rows, size_t *n, struct nx_note *why)
+read_lanes(struct pg_store *h, struct arena *a, struct historian_books *books, struct nx_note *why)
 {
-    PGresult *lanes, *ranges = NULL;
+    PGresult *lanes, *ranges = NULL, *gaps = NULL;
     enum nx_err err = pg_select(&h->conn, lanes_sql, &lanes, why);
 
-    if (err == NX_OK && (err = pg_select(&h->conn, ranges_sql, &ranges, why)) == NX_OK) {
-        *n = (size_t)PQntuples(lanes);
-        *rows = arena_alloc(a, (*n + 1) * sizeof **rows);
-        for (size_t i = 0; i < *n; i++) {
-            fill_row(a, lanes, (int)i, &(*rows)[i]);
-            fill_ranges(ranges, pg_i32(lanes, (int)i, 0), &(*rows)[i]);
+    if (err == NX_OK && (err = pg_select(&h->conn, ranges_sql, &ranges, why)) == NX_OK &&
+        (err = pg_select(&h->conn, gaps_sql, &gaps, why)) == NX_OK) {
+        books->n = (size_t)PQntuples(lanes);
+        books->rows = arena_alloc(a, (books->n + 1) * sizeof *books->rows);
+        for (size_t i = 0; i < books->n; i++) {
+            fill_row(a, lanes, (int)i, &books->rows[i]);
+            fill_ranges(ranges, pg_i32(lanes, (int)i, 0), &books->rows[i]);
+            fill_gaps(a, gaps, pg_i32(lanes, (int)i, 0), &books->rows[i]);
         }
     }
     PQclear(lanes);
     PQclear(ranges);
+    PQclear(gaps);
+    return err;
+}
+
+static enum nx_err
+read_one(struct pg_store *h, const char *sql, PGresult **out, struct nx_note *why)
+{
+    enum nx_err err = pg_select(&h->conn, sql, out, why);
+
+    if (err == NX_OK && PQntuples(*out) != 1)
+        err = nx_fail(why, NX_E_CORRUPT, "the store in %s lacks a row of its books", h->conn.shown);
+    return err;
+}
+
+static enum nx_err
+read_total(struct pg_store *h, struct historian_books *books, struct nx_note *why)
+{
+    PGresult *r;
+    enum nx_err err = read_one(h, total_sql, &r, why);
+
+    if (err == NX_OK) {
+        books->duplicate_points = (uint64_t)pg_i64(r, 0, 0);
+        books->quarantined_points = (uint64_t)pg_i64(r, 0, 1);
+    }
+    PQclear(r);
     return err;
 }
 
 enum nx_err
-pg_store_ledger(struct historian *base, struct arena *a, struct historian_ledger_row **rows, size_t *n,
-                struct nx_note *why)
+pg_store_ledger(struct historian *base, struct arena *a, struct historian_books *books, struct nx_note *why)
 {
     enum nx_err err = pg_store_begin(base, why);
 
     if (err != NX_OK)
         return err;
-    err = read_ledger(pg_store_of(base), a, rows, n, why);
+    err = read_lanes(pg_store_of(base), a, books, why);
+    if (err == NX_OK)
+        err = read_total(pg_store_of(base), books, why);
     pg_store_end(base);
     return err;
 }
@@ -150,16 +200,6 @@ static const char bytes_chunks[] =
 static const char first_plain[] = "SELECT min(lo) FROM hist.partition WHERE parent = 'raw'";
 static const char first_chunks[] = "SELECT min(range_start) FROM timescaledb_information.chunks WHERE hypertable_schema"
                                    " = 'hist' AND hypertable_name = 'raw'";
-
-static enum nx_err
-read_one(struct pg_store *h, const char *sql, PGresult **out, struct nx_note *why)
-{
-    enum nx_err err = pg_select(&h->conn, sql, out, why);
-
-    if (err == NX_OK && PQntuples(*out) != 1)
-        err = nx_fail(why, NX_E_CORRUPT, "the store in %s lacks a row of its books", h->conn.shown);
-    return err;
-}
 
 /* What the retention dropped is no longer first. */
 static enum nx_err

@@ -160,7 +160,7 @@ enum nx_err pg_store_commit(struct historian *base, const struct batch *batches,
 bool pg_store_is_committed(const struct historian *base, const struct batch_header *hdr, struct batch_range *range);
 enum nx_err pg_store_maintain(struct historian *base, struct nx_note *why);
 enum nx_err pg_store_seal(struct historian *base, struct nx_note *why);
-enum nx_err pg_store_ledger(struct historian *base, struct arena *a, struct historian_ledger_row **rows, size_t *n,
+enum nx_err pg_store_ledger(struct historian *base, struct arena *a, struct historian_books *books,
                             struct nx_note *why);
 enum nx_err pg_store_stats(struct historian *base, struct historian_stats *out, struct nx_note *why);
 enum nx_err pg_store_begin(struct historian *base, struct nx_note *why);

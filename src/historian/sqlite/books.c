@@ -36,6 +36,34 @@ fill_ranges(struct lite *h, int64_t lane_id, struct historian_ledger_row *row, s
     return err;
 }
 
+/* By cause: the last one that is added stands first. */
+static enum nx_err
+fill_gaps(struct lite *h, int64_t lane_id, struct arena *a, struct historian_ledger_row *row, struct nx_note *why)
+{
+    struct db_stmt *st;
+    bool has_row;
+    enum nx_err err = db_prepare(h->db,
+                                 "SELECT cause, sum(to_seq - from_seq + 1), sum(points), max(stored_us) FROM gap"
+                                 " WHERE lane_id = ? GROUP BY cause ORDER BY cause DESC",
+                                 &st, why);
+
+    if (err != NX_OK)
+        return err;
+    db_bind_i64(st, 1, lane_id);
+    while ((err = db_step(st, &has_row, why)) == NX_OK && has_row) {
+        struct historian_gap *gap = arena_alloc(a, sizeof *gap);
+
+        *gap = (struct historian_gap){.cause = arena_strdup(a, db_col_text(st, 0)),
+                                      .numbers = (uint64_t)db_col_i64(st, 1),
+                                      .points = (uint64_t)db_col_i64(st, 2),
+                                      .stored_us = db_col_i64(st, 3),
+                                      .next = row->gaps};
+        row->gaps = gap;
+    }
+    db_reset(st);
+    return err;
+}
+
 static void
 fill_row(struct arena *a, const struct db_stmt *st, struct historian_ledger_row *row)
 {
@@ -51,10 +79,24 @@ fill_row(struct arena *a, const struct db_stmt *st, struct historian_ledger_row 
     };
 }
 
-enum nx_err
-lite_ledger(struct historian *base, struct arena *a, struct historian_ledger_row **rows, size_t *n, struct nx_note *why)
+static enum nx_err
+read_total(struct lite *h, struct historian_books *books, struct nx_note *why)
 {
-    struct lite *h = lite_of(base);
+    struct db_stmt *st;
+    bool has_row = false;
+    enum nx_err err = db_prepare(h->db, "SELECT duplicate_points, quarantined_points FROM total", &st, why);
+
+    if (err != NX_OK || (err = db_step(st, &has_row, why)) != NX_OK || !has_row)
+        return err;
+    books->duplicate_points = (uint64_t)db_col_i64(st, 0);
+    books->quarantined_points = (uint64_t)db_col_i64(st, 1);
+    db_reset(st);
+    return NX_OK;
+}
+
+static enum nx_err
+read_lanes(struct lite *h, struct arena *a, struct historian_books *books, struct nx_note *why)
+{
     struct db_stmt *st;
     bool has_row;
     size_t cap = 0;
@@ -66,19 +108,30 @@ lite_ledger(struct historian *base, struct arena *a, struct historian_ledger_row
     if (err != NX_OK)
         return err;
     while ((err = db_step(st, &has_row, why)) == NX_OK && has_row) {
-        if (*n == cap) {
+        if (books->n == cap) {
             struct historian_ledger_row *grown = arena_alloc(a, (cap = cap ? cap * 2 : 16) * sizeof *grown);
 
-            if (*n > 0)
-                memcpy(grown, *rows, *n * sizeof *grown);
-            *rows = grown;
+            if (books->n > 0)
+                memcpy(grown, books->rows, books->n * sizeof *grown);
+            books->rows = grown;
         }
-        fill_row(a, st, &(*rows)[*n]);
-        if ((err = fill_ranges(h, db_col_i64(st, 0), &(*rows)[(*n)++], why)) != NX_OK)
+        struct historian_ledger_row *row = &books->rows[books->n++];
+
+        fill_row(a, st, row);
+        if ((err = fill_ranges(h, db_col_i64(st, 0), row, why)) != NX_OK ||
+            (err = fill_gaps(h, db_col_i64(st, 0), a, row, why)) != NX_OK)
             break;
     }
     db_reset(st);
     return err;
+}
+
+enum nx_err
+lite_ledger(struct historian *base, struct arena *a, struct historian_books *books, struct nx_note *why)
+{
+    enum nx_err err = read_lanes(lite_of(base), a, books, why);
+
+    return err == NX_OK ? read_total(lite_of(base), books, why) : err;
 }
 
 static void

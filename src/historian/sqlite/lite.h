@@ -177,8 +177,7 @@ enum nx_err lite_commit(struct historian *base, const struct batch *batches, siz
 bool lite_is_committed(const struct historian *base, const struct batch_header *hdr, struct batch_range *range);
 enum nx_err lite_maintain(struct historian *base, struct nx_note *why);
 enum nx_err lite_seal(struct historian *base, struct nx_note *why);
-enum nx_err lite_ledger(struct historian *base, struct arena *a, struct historian_ledger_row **rows, size_t *n,
-                        struct nx_note *why);
+enum nx_err lite_ledger(struct historian *base, struct arena *a, struct historian_books *books, struct nx_note *why);
 enum nx_err lite_stats(struct historian *base, struct historian_stats *out, struct nx_note *why);
 unsigned lite_damaged_files(struct historian *base, struct nx_note *what);
 enum nx_err lite_verify(struct historian *base, struct verify *v, struct nx_note *why);

@@ -26,16 +26,15 @@ points_of(uint64_t seq, struct point *p)
 static uint64_t
 last_seq(struct historian *h)
 {
-    struct historian_ledger_row *rows;
+    struct historian_books books;
     struct arena a = {0};
     struct nx_note why;
     uint64_t last;
-    size_t n;
 
-    must(historian_ledger(h, &a, &rows, &n, &why), &why);
-    last = n > 0 ? rows[0].last_seq : 0;
-    if (n > 0)
-        assert_int_equal(0, rows[0].missing);
+    must(historian_ledger(h, &a, &books, &why), &why);
+    last = books.n > 0 ? books.rows[0].last_seq : 0;
+    if (books.n > 0)
+        assert_int_equal(0, books.rows[0].missing);
     arena_free(&a);
     return last;
 }
