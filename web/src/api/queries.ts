@@ -4,13 +4,17 @@ import {
   getAuthState,
   getDevice,
   getDevicePlan,
+  getIngestion,
+  getLedger,
   getMe,
   getTag,
+  listDeadLetters,
   listDevices,
   listDrivers,
   listTags,
 } from './gen/client';
-import type { Device, Tag } from './gen/model';
+import { type Sample, sampled } from './rate';
+import type { Device, Ingestion, Tag } from './gen/model';
 
 const PAGE = 1000;
 /** Lists are held whole up to here; beyond it the search field narrows them down on the server. */
@@ -86,3 +90,28 @@ export const planQuery = (device: string) =>
     refetchInterval: 5000,
     retry: false,
   });
+
+export const ledgerQuery = queryOptions({
+  queryKey: ['ledger'],
+  queryFn: ({ signal }) => getLedger({ signal }),
+  refetchInterval: 5000,
+  retry: false,
+});
+
+/** With the rate since the answer before. */
+export const ingestQuery = queryOptions({
+  queryKey: ['ingest'],
+  queryFn: async ({ signal, client }): Promise<Sample<Ingestion>> => {
+    const before = client.getQueryData<Sample<Ingestion>>(['ingest']);
+    return sampled(await getIngestion({ signal }), Date.now(), (i) => i.totals.points, before);
+  },
+  refetchInterval: 5000,
+  retry: false,
+});
+
+export const deadLettersQuery = queryOptions({
+  queryKey: ['dead-letters'],
+  queryFn: async ({ signal }) => (await listDeadLetters({ limit: 100 }, { signal })).items,
+  refetchInterval: 5000,
+  retry: false,
+});

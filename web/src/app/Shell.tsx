@@ -1,10 +1,19 @@
 // The frame around every page after login: header with link state, rail with the sections, content.
 import { ActionIcon, Button, Menu, SegmentedControl, useMantineColorScheme } from '@mantine/core';
-import { IconChartLine, IconLogout, IconServer2, IconSettings, IconTags, IconUser } from '@tabler/icons-react';
+import {
+  IconChartLine,
+  IconHeartbeat,
+  IconLogout,
+  IconServer2,
+  IconSettings,
+  IconTags,
+  IconUser,
+} from '@tabler/icons-react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useNavigate } from '@tanstack/react-router';
 import { useSyncExternalStore } from 'react';
 import { useTranslation } from 'react-i18next';
+import type { Permission } from '../api/gen/model';
 import { meQuery } from '../api/queries';
 import { toProblem } from '../api/problem';
 import { LinkState } from '../components/LinkState';
@@ -14,7 +23,15 @@ import { notifyProblem } from './notify';
 import { leave } from './session';
 import classes from './Shell.module.css';
 
-const sections = [
+interface Item {
+  to: '/trends' | '/devices' | '/tags' | '/system';
+  label: string;
+  Icon: typeof IconTags;
+  /** Hidden from those who may not. */
+  permission?: Permission;
+}
+
+const sections: { group: string; items: Item[] }[] = [
   { group: 'nav.operate', items: [{ to: '/trends', label: 'nav.trends', Icon: IconChartLine }] },
   {
     group: 'nav.connect',
@@ -23,7 +40,11 @@ const sections = [
       { to: '/tags', label: 'nav.tags', Icon: IconTags },
     ],
   },
-] as const;
+  {
+    group: 'nav.platform',
+    items: [{ to: '/system', label: 'nav.system', Icon: IconHeartbeat, permission: 'system.read' }],
+  },
+];
 
 export function Shell() {
   const { t } = useTranslation();
@@ -44,30 +65,38 @@ export function Shell() {
         <UserMenu />
       </header>
       <nav className={classes['rail']} aria-label={t('nav.label')}>
-        {sections.map(({ group, items }) => (
-          <div key={group}>
-            <div className={classes['group']}>{t(group)}</div>
-            {items.map(({ to, label, Icon }) => (
-              <Link
-                key={to}
-                to={to}
-                className={classes['item']}
-                activeProps={{ className: classes['active'] }}
-                activeOptions={{ includeSearch: false }}
-                aria-label={t(label)}
-              >
-                <Icon size={18} stroke={1.6} aria-hidden />
-                <span className={classes['text']}>{t(label)}</span>
-              </Link>
-            ))}
-          </div>
-        ))}
+        <Sections />
       </nav>
       <main id="main" className={classes['main']} tabIndex={-1}>
         <Outlet />
       </main>
     </div>
   );
+}
+
+function Sections() {
+  const { t } = useTranslation();
+  const permissions = useQuery(meQuery).data?.permissions ?? [];
+  const mayOpen = ({ permission }: Item) => permission === undefined || permissions.includes(permission);
+  const open = sections.map((s) => ({ ...s, items: s.items.filter(mayOpen) })).filter((s) => s.items.length > 0);
+  return open.map(({ group, items }) => (
+    <div key={group}>
+      <div className={classes['group']}>{t(group)}</div>
+      {items.map(({ to, label, Icon }) => (
+        <Link
+          key={to}
+          to={to}
+          className={classes['item']}
+          activeProps={{ className: classes['active'] }}
+          activeOptions={{ includeSearch: false }}
+          aria-label={t(label)}
+        >
+          <Icon size={18} stroke={1.6} aria-hidden />
+          <span className={classes['text']}>{t(label)}</span>
+        </Link>
+      ))}
+    </div>
+  ));
 }
 
 const everySecond = (listener: () => void) => {

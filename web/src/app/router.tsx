@@ -116,6 +116,12 @@ const trendsRoute = createRoute({
   component: lazyRouteComponent(() => import('../features/trends/TrendsPage'), 'TrendsPage'),
 });
 
+const systemRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: '/system',
+  component: lazyRouteComponent(() => import('../features/system/SystemPage'), 'SystemPage'),
+});
+
 const routeTree = rootRoute.addChildren([
   setupRoute,
   loginRoute,
@@ -127,6 +133,7 @@ const routeTree = rootRoute.addChildren([
     editDeviceRoute,
     tagsRoute,
     trendsRoute,
+    systemRoute,
   ]),
 ]);
 

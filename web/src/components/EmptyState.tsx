@@ -8,7 +8,7 @@ interface Props {
   title: string;
   text: string;
   action?: ReactNode;
-  order?: 1 | 2;
+  order?: 1 | 2 | 3;
 }
 
 export function EmptyState({ icon, title, text, action, order = 2 }: Props) {

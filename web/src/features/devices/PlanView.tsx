@@ -1,14 +1,15 @@
 // How the gateway reads a device: the requests, what they cost, what the device refuses, and who gets less than asked for.
 import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
-import type { DevicePlan, PlanCycle } from '../../api/gen/model';
+import type { DevicePlan, PlanCycle, PlanTag } from '../../api/gen/model';
 import { planQuery } from '../../api/queries';
 import { formatMs } from '../../app/format';
+import { Facts } from '../../components/Facts';
 import { ProblemPanel } from '../../components/ProblemPanel';
+import { SimpleTable, type SimpleColumn } from '../../components/SimpleTable';
 import classes from './PlanView.module.css';
-import { requestRows, shortTags } from './plan';
+import { type RequestRow, requestRows, shortTags } from './plan';
 
 export function PlanView({ deviceId }: { deviceId: string }) {
   const { t } = useTranslation();
@@ -33,75 +34,50 @@ const ms = (value: number | null | undefined): string => (typeof value === 'numb
 
 function Cycle({ cycle }: { cycle: PlanCycle }) {
   const { t } = useTranslation();
-  const facts: [string, ReactNode][] = [
-    [t('plan.requests'), cycle.requests],
-    [t('plan.bytes_out'), cycle.bytes_out],
-    [t('plan.bytes_in'), cycle.bytes_in],
-    [t('plan.gap_bytes'), cycle.gap_bytes],
-    [t('plan.holes'), cycle.holes],
-    [t('plan.predicted'), ms(cycle.predicted_ms)],
-    [t('plan.achieved_cycle'), ms(cycle.achieved_ms)],
-  ];
   return (
-    <dl className={classes['facts']}>
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
+    <Facts
+      facts={[
+        [t('plan.requests'), cycle.requests],
+        [t('plan.bytes_out'), cycle.bytes_out],
+        [t('plan.bytes_in'), cycle.bytes_in],
+        [t('plan.gap_bytes'), cycle.gap_bytes],
+        [t('plan.holes'), cycle.holes],
+        [t('plan.predicted'), ms(cycle.predicted_ms)],
+        [t('plan.achieved_cycle'), ms(cycle.achieved_ms)],
+      ]}
+    />
   );
 }
 
 function Requests({ plan }: { plan: DevicePlan }) {
   const { t } = useTranslation();
+  const columns: SimpleColumn<RequestRow>[] = [
+    { header: t('plan.request'), isMono: true, cell: ({ request }) => request.text },
+    {
+      header: t('plan.priority'),
+      cell: ({ list }) => t(`plan.class.${list.priority}`, { defaultValue: list.priority }),
+    },
+    { header: t('plan.asked'), isNumber: true, cell: ({ list }) => ms(list.interval_ms) },
+    { header: t('plan.achieved'), isNumber: true, cell: ({ list }) => ms(list.achieved_interval_ms) },
+    { header: t('plan.bytes_out'), isNumber: true, cell: ({ request }) => request.bytes_out },
+    { header: t('plan.bytes_in'), isNumber: true, cell: ({ request }) => request.bytes_in },
+    { header: t('plan.gap_bytes'), isNumber: true, cell: ({ request }) => request.gap_bytes },
+    {
+      header: t('nav.tags'),
+      isNumber: true,
+      cell: ({ request }) => request.tags.length,
+      title: ({ request }) => request.tags.join(', '),
+    },
+    { header: t('plan.hole'), cell: ({ request }) => request.hole },
+  ];
   return (
-    <table>
-      <caption>{t('plan.requests_caption')}</caption>
-      <thead>
-        <tr>
-          <th scope="col">{t('plan.request')}</th>
-          <th scope="col">{t('plan.priority')}</th>
-          <th scope="col" data-number>
-            {t('plan.asked')}
-          </th>
-          <th scope="col" data-number>
-            {t('plan.achieved')}
-          </th>
-          <th scope="col" data-number>
-            {t('plan.bytes_out')}
-          </th>
-          <th scope="col" data-number>
-            {t('plan.bytes_in')}
-          </th>
-          <th scope="col" data-number>
-            {t('plan.gap_bytes')}
-          </th>
-          <th scope="col" data-number>
-            {t('nav.tags')}
-          </th>
-          <th scope="col">{t('plan.hole')}</th>
-        </tr>
-      </thead>
-      <tbody>
-        {requestRows(plan).map(({ key, list, request }) => (
-          <tr key={key} data-hole={typeof request.hole === 'string' || undefined}>
-            <td className="nx-mono">{request.text}</td>
-            <td>{t(`plan.class.${list.priority}`, { defaultValue: list.priority })}</td>
-            <td data-number>{ms(list.interval_ms)}</td>
-            <td data-number>{ms(list.achieved_interval_ms)}</td>
-            <td data-number>{request.bytes_out}</td>
-            <td data-number>{request.bytes_in}</td>
-            <td data-number>{request.gap_bytes}</td>
-            <td data-number title={request.tags.join(', ')}>
-              {request.tags.length}
-            </td>
-            <td>{request.hole}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <SimpleTable
+      caption={t('plan.requests_caption')}
+      columns={columns}
+      rows={requestRows(plan)}
+      rowKey={({ key }) => key}
+      isMarked={({ request }) => typeof request.hole === 'string'}
+    />
   );
 }
 
@@ -109,33 +85,20 @@ function Shorts({ plan }: { plan: DevicePlan }) {
   const { t } = useTranslation();
   const tags = shortTags(plan);
   if (tags.length === 0) return plan.is_connected ? <Text>{t('plan.all_well')}</Text> : null;
+  const columns: SimpleColumn<PlanTag>[] = [
+    { header: t('tag.id'), isMono: true, cell: (tag) => tag.id },
+    { header: t('tag.address'), isMono: true, cell: (tag) => tag.address },
+    { header: t('plan.asked'), isNumber: true, cell: (tag) => ms(tag.interval_ms) },
+    { header: t('plan.achieved'), isNumber: true, cell: (tag) => ms(tag.achieved_interval_ms) },
+    { header: t('plan.why'), cell: (tag) => tag.hole ?? t('plan.too_slow') },
+  ];
   return (
-    <table>
-      <caption>{t('plan.short_caption', { count: tags.length, total: plan.tags.length })}</caption>
-      <thead>
-        <tr>
-          <th scope="col">{t('tag.id')}</th>
-          <th scope="col">{t('tag.address')}</th>
-          <th scope="col" data-number>
-            {t('plan.asked')}
-          </th>
-          <th scope="col" data-number>
-            {t('plan.achieved')}
-          </th>
-          <th scope="col">{t('plan.why')}</th>
-        </tr>
-      </thead>
-      <tbody>
-        {tags.map((tag) => (
-          <tr key={tag.id} data-hole={typeof tag.hole === 'string' || undefined}>
-            <td className="nx-mono">{tag.id}</td>
-            <td className="nx-mono">{tag.address}</td>
-            <td data-number>{ms(tag.interval_ms)}</td>
-            <td data-number>{ms(tag.achieved_interval_ms)}</td>
-            <td>{tag.hole ?? t('plan.too_slow')}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <SimpleTable
+      caption={t('plan.short_caption', { count: tags.length, total: plan.tags.length })}
+      columns={columns}
+      rows={tags}
+      rowKey={(tag) => tag.id}
+      isMarked={(tag) => typeof tag.hole === 'string'}
+    />
   );
 }
