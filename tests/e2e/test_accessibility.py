@@ -44,6 +44,7 @@ def test_every_page(open_page, served, plant, scheme):
         "/tags": "Tags",
         "/trends": "Trends",
         "/trends?pens=mixer-01/level,mixer-01/setpoint": "Trends",
+        "/system": "System",
         "/nowhere": "There is no such page",
     }
     for path, heading in pages.items():

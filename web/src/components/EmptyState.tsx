@@ -8,12 +8,13 @@ interface Props {
   title: string;
   text: string;
   action?: ReactNode;
+  /** 3: within a part of a page. */
   order?: 1 | 2 | 3;
 }
 
 export function EmptyState({ icon, title, text, action, order = 2 }: Props) {
   return (
-    <Stack className={classes['empty']} align="center" gap="xs">
+    <Stack className={classes['empty']} data-part={order === 3 || undefined} align="center" gap="xs">
       <span className={classes['icon']} aria-hidden>
         {icon}
       </span>

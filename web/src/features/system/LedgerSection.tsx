@@ -7,6 +7,7 @@ import { formatAge, formatDateTime, formatNumber } from '../../app/format';
 import { Facts } from '../../components/Facts';
 import { Ne107Mark } from '../../components/Ne107Mark';
 import { SimpleTable, type SimpleColumn } from '../../components/SimpleTable';
+import { useServerNow } from '../../live/clock';
 import { Banner, type Level } from './Banner';
 import { causes, isForeign, type LaneRow, laneRows, silentGateways, type VerdictKind, verdictOf } from './books';
 import { Scroll, Section } from './Section';
@@ -163,9 +164,15 @@ function useLaneColumns(ledger: Ledger): SimpleColumn<LaneRow>[] {
     {
       header: t('system.last_stored'),
       isNumber: true,
-      cell: (row) => (row.updatedAt ? formatDateTime(Date.parse(row.updatedAt), i18n.language) : '–'),
+      cell: (row) => <Age at={row.updatedAt} />,
+      title: (row) => (row.updatedAt ? formatDateTime(Date.parse(row.updatedAt), i18n.language) : ''),
     },
   ];
+}
+
+function Age({ at }: { at: string | null }) {
+  const now = useServerNow();
+  return at === null ? '–' : formatAge(now - Date.parse(at));
 }
 
 /** Ingestion's own numbers have no gateway. */
