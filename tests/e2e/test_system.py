@@ -95,4 +95,5 @@ def test_accessible_with_content_also_on_a_phone(open_page, served, plant, sende
         page.goto("/system")
         expect(section(page, "Dead letters").get_by_text("82 a1 ff").first).to_be_visible()
         check(page, f"system at {width}")
+        assert page.get_by_role("table", name="Gateways and lanes").get_by_role("row").nth(1).get_by_role("cell").count() == 12
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -54,7 +54,7 @@ export function Shell() {
         {t('nav.skip')}
       </a>
       <header className={classes['header']}>
-        <Link to="/" className={classes['brand']}>
+        <Link to="/" className={classes['brand']} aria-label="NEXUS Edge">
           <img src="/favicon.svg" width={22} height={22} alt="" />
           <span>NEXUS Edge</span>
         </Link>

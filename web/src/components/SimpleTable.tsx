@@ -17,11 +17,13 @@ interface Props<T> {
   rowKey: (row: T) => string;
   /** Something is wrong with this row. */
   isMarked?: (row: T) => boolean;
+  /** On a phone each row stands as a block of its own (browsers still tell of it as a table). */
+  stacks?: boolean;
 }
 
-export function SimpleTable<T>({ caption, columns, rows, rowKey, isMarked }: Props<T>) {
+export function SimpleTable<T>({ caption, columns, rows, rowKey, isMarked, stacks }: Props<T>) {
   return (
-    <table className={classes['table']}>
+    <table className={classes['table']} data-stacks={stacks}>
       <caption>{caption}</caption>
       <thead>
         <tr>
@@ -36,7 +38,13 @@ export function SimpleTable<T>({ caption, columns, rows, rowKey, isMarked }: Pro
         {rows.map((row) => (
           <tr key={rowKey(row)} data-marked={isMarked?.(row) || undefined}>
             {columns.map(({ header, cell, isNumber, isMono, title }) => (
-              <td key={header} data-number={isNumber} className={isMono ? 'nx-mono' : undefined} title={title?.(row)}>
+              <td
+                key={header}
+                data-label={header}
+                data-number={isNumber}
+                className={isMono ? 'nx-mono' : undefined}
+                title={title?.(row)}
+              >
                 {cell(row)}
               </td>
             ))}

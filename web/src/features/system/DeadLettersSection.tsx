@@ -35,6 +35,7 @@ export function DeadLettersView({ letters }: { letters: DeadLetter[] }) {
         columns={columns}
         rows={grouped(letters)}
         rowKey={({ letter }) => `${letter.topic}\n${letter.reason}`}
+        stacks
       />
     </Scroll>
   );

@@ -123,6 +123,7 @@ function Lanes({ ledger }: { ledger: Ledger }) {
       columns={useLaneColumns(ledger)}
       rows={laneRows(ledger)}
       rowKey={(row) => row.key}
+      stacks
       isMarked={(row) => row.missing > 0 || row.dropped > 0 || row.waiting?.is_stalled === true}
     />
   );
