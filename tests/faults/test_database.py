@@ -314,7 +314,9 @@ def test_value_is_refused(platform, counting, postgres):
     files = list((platform.directory / "spool-ingest" / "refused").glob("*.batch"))
     assert len(files) == writers(platform)["refused_batches"]
     assert poison not in reader.values(3)
-    ledger = platform.api.get("/api/v1/system/ledger")["totals"]
+    books = platform.api.get("/api/v1/system/ledger")
+    ledger, gaps = books["totals"], [gap for row in books["items"] for gap in row["gaps"]]
+    assert [gap["cause"] for gap in gaps] == ["RANGE"] and gaps[0]["points"] == ledger["gap_points"] and gaps[0]["last_at"]
     assert ledger["gap_points"] == writers(platform)["refused_points"] >= TAGS and ledger["lost"] == 0
     assert postgres.value("SELECT sum(points) FROM hist.gap") == str(ledger["gap_points"])
 

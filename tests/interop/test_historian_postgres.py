@@ -351,7 +351,8 @@ def test_compaction_keeps_the_memory(build_dir, server, database):
         pg.good(*batch(21), "gap 9 12 40", "commit")
         before = pg.good("ledger")
         assert before == [{"gateway": "gw", "epoch": 7, "lane": 0, "last_seq": 21, "batches": 7, "points": 6,
-                           "duplicate_batches": 0, "missing": 10, "gap_points": 40}]
+                           "duplicate_batches": 0, "missing": 10, "gap_points": 40,
+                           "gaps": [["FULL", 4, 40]], "quarantined": 0}]
         pg.good("seal")
         server.sql("UPDATE hist.ledger SET counted = counted - interval '6 minutes'", server.database)
         pg.good("seal")

@@ -63,6 +63,8 @@ def test_the_books_are_in_the_api_and_the_metrics(platform, counting):
     wait_until(lambda: ledger(platform)["totals"]["waiting_points"] > 5 * TAGS, 40, "waiting points in the ledger")
     gateway = ledger(platform)["gateways"][0]
     assert gateway["status"] == "online" and gateway["waiting_batches"] > 0 and gateway["oldest_s"] > 0
+    lane = gateway["lanes"][0]
+    assert lane["lane"] == 0 and lane["waiting_batches"] == gateway["waiting_batches"] and lane["oldest_s"] > 0
     wait_until(lambda: platform.metrics("core")["nexus_core_ledger_waiting_points"] > 0, 30, "the metric")
     platform.start_role("ingest")
     wait_until(lambda: row(platform)["points"] > before["points"] and row(platform)["missing"] == 0, 30, "the backlog stored")

@@ -116,6 +116,10 @@ def test_the_profile_standard_brings_a_postgres_of_its_own(processes, build_dir,
         return reply["totals"]["points"] if "totals" in reply else 0
 
     wait_until(lambda: stored() > 500, 60, "stored values", every=0.2)
+    state = api.get("/api/v1/system/ingest")
+    writers = state["historian"]["writers"]
+    assert len(writers["items"]) == writers["count"] and sum(w["points"] for w in writers["items"]) > 500
+    assert 0 < state["batch_duration"]["p50_s"] <= state["batch_duration"]["p95_s"]
     assert not (data / "history").exists() and (data / "postgres" / "PG_VERSION").exists()
     postmaster = int((data / "postgres" / "postmaster.pid").read_text().split()[0])
     os.kill(postmaster, signal.SIGKILL)
