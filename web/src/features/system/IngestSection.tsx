@@ -50,6 +50,11 @@ function Checks({ ingest: { historian, broker, foreign } }: { ingest: Ingestion 
       <Check name={t('system.database')} place={historian.url} trouble={historian.trouble}>
         {historian.writers.is_listening ? t('system.takes_values') : t('system.not_listening')}
       </Check>
+      {historian.damage && (
+        <Check name={t('system.stored_files')} place={historian.url} trouble={historian.damage}>
+          {t('system.takes_values')}
+        </Check>
+      )}
       <Check name={t('system.broker_batches')} place={broker.url} trouble={offline(broker.batches)}>
         {t('device.state.online')}
       </Check>

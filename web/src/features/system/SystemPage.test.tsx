@@ -101,7 +101,11 @@ describe('ingestion', () => {
           data: {
             ...ingestion,
             broker: { ...ingestion.broker, tags },
-            historian: { ...ingestion.historian, trouble },
+            historian: {
+              ...ingestion.historian,
+              trouble,
+              damage: { error: 'CORRUPT', reason: '1 file was set aside' },
+            },
           },
           at: 0,
           perSecond: null,
@@ -110,6 +114,8 @@ describe('ingestion', () => {
     );
     expect(screen.getByText('Database: in trouble')).toBeInTheDocument();
     expect(screen.getByText(trouble.reason)).toBeInTheDocument();
+    expect(screen.getByText('Stored files: damaged')).toBeInTheDocument();
+    expect(screen.getByText('1 file was set aside')).toBeInTheDocument();
     expect(screen.getByText('Broker, tag messages: not connected, tries again')).toBeInTheDocument();
     expect(screen.getByText('no route to the broker')).toBeInTheDocument();
   });

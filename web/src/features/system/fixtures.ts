@@ -52,6 +52,7 @@ export const ingestion: Ingestion = {
   historian: {
     url: 'postgres://nexus@db/nexus',
     trouble: null,
+    damage: null,
     writers: {
       count: 2,
       busy: 1,
