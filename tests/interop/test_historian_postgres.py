@@ -570,19 +570,21 @@ def test_partitions_are_made_ahead_and_for_old_values(build_dir, server, databas
         assert len(p.good(f"query a {RAW} {T0 - 400 * DAY} {T0 + DAY} 100")["rows"]) == 8
 
 
-def test_a_plain_owner_of_the_database_is_enough(build_dir, server, database):
-    server.sql("CREATE ROLE plain LOGIN PASSWORD 'p1ain';"
-               f"ALTER DATABASE {server.database} OWNER TO plain")
-    url = database.replace(f"nexus:{server.password}@", "plain:p1ain@")
-    try:
-        with probe(build_dir, url) as pg:
-            assert pg.good(*batch(1, point("a", T0, DOUBLE, 1)), "commit")["points"] == 1
-            pg.good("seal")
-            assert pg.good("stats")["backend"] == "postgres"
-    finally:
-        server.sql(f"ALTER DATABASE {server.database} OWNER TO nexus")
-        server.sql("REASSIGN OWNED BY plain TO nexus", server.database)
-        server.sql("DROP ROLE plain")
+@pytest.fixture
+def plain_database(server, database):
+    """The empty database as its owner sees it, who is no superuser."""
+    server.sql(f"CREATE ROLE plain LOGIN PASSWORD 'p1ain'; ALTER DATABASE {server.database} OWNER TO plain")
+    yield database.replace(f"nexus:{server.password}@", "plain:p1ain@")
+    server.sql(f"ALTER DATABASE {server.database} OWNER TO nexus")
+    server.sql("REASSIGN OWNED BY plain TO nexus", server.database)
+    server.sql("DROP ROLE plain")
+
+
+def test_a_plain_owner_of_the_database_is_enough(build_dir, plain_database):
+    with probe(build_dir, plain_database) as pg:
+        assert pg.good(*batch(1, point("a", T0, DOUBLE, 1)), "commit")["points"] == 1
+        pg.good("seal")
+        assert pg.good("stats")["backend"] == "postgres"
 
 
 def test_the_width_of_partitions_may_change(build_dir, server, database):
@@ -638,14 +640,64 @@ def test_a_partition_let_go_comes_back_when_it_is_wanted(build_dir, server, data
         assert len(p.good(f"query a {RAW} {T0} {T0 + HOUR} 1000")["rows"]) == 101
 
 
-def test_retention_drops_chunks_of_timescale(build_dir, timescale_start):
-    url = timescale_start()
-    with probe(build_dir, url, now=T0) as p:
-        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(500)]), "commit", "seal")
+def chunks_are_dropped(build_dir, url: str, points: int) -> None:
+    Sql(url)("ANALYZE hist.raw")
     with probe(build_dir, url, "5", now=T0 + 7 * DAY) as p:
         p.good("seal")
         assert p.good("stats")["points"] == 0
-    assert Sql(url)("SELECT dropped_points FROM hist.total") == "500"
+        assert p.good(f"query a {RAW} {T0} {T0 + DAY} 10")["rows"] == []
+    assert Sql(url)("SELECT dropped_points FROM hist.total") == str(points)
+
+
+@pytest.mark.parametrize("count", ["quick", "slow-count"])
+def test_retention_drops_chunks_of_timescale(count, build_dir, timescale_start):
+    """Also where they take too long to count."""
+    url = timescale_start(count)
+    with probe(build_dir, url, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(500)]), "commit", "seal")
+    chunks_are_dropped(build_dir, url, 500)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_partition_that_takes_too_long_to_count_goes_all_the_same(is_known, build_dir, server, plain_database):
+    """The server ends the statement, as it does after its time limit: then the books get about how many they were."""
+    name = server.database
+    with probe(build_dir, plain_database, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(3000)]), "commit", "seal")
+    old = "hist.raw_20231115_000000"
+    if is_known:
+        server.sql(f"ANALYZE {old}", name)
+    server.sql(f"ALTER TABLE {old} ENABLE ROW LEVEL SECURITY; ALTER TABLE {old} FORCE ROW LEVEL SECURITY;"
+               f"CREATE POLICY slow ON {old} USING (pg_sleep(60) IS NOT NULL)", name)
+    cancel = f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND query LIKE " \
+             "'SELECT count(*) FROM hist.raw_%' AND wait_event = 'PgSleep'"
+    with probe(build_dir, plain_database, "5", now=T0 + 7 * DAY) as p:
+        p.send("maintain")
+        wait_until(lambda: server.sql(cancel), 20, "the partition being counted")
+        assert p.answer() == {"ok": True}
+    assert server.value(f"SELECT to_regclass('{old}') IS NULL", name) == "t"
+    dropped = int(server.value("SELECT dropped_points FROM hist.total", name))
+    assert dropped == 3000 if is_known else 1500 < dropped < 6000
+
+
+def test_the_apache_licence_is_enough(build_dir, timescale_start):
+    """What only the other licence has is really refused, and nothing of it is missed."""
+    url = timescale_start("apache", "slow-count")
+    sql = Sql(url)
+    with probe(build_dir, url, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(500)]), "commit", "seal")
+        assert p.good("stats")["backend"] == "timescale-apache"
+    for refused in ("ALTER TABLE hist.raw SET (timescaledb.compress)",
+                    "SELECT public.add_compression_policy('hist.raw', INTERVAL '1 day')",
+                    "SELECT count(public.compress_chunk(c)) FROM public.show_chunks('hist.raw') c"):
+        with pytest.raises(AssertionError, match="not supported"):
+            sql(refused)
+    assert sql("SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'") == "0"
+    with probe(build_dir, url, now=T0 + 2 * HOUR) as p:
+        late = p.good(*batch(2, point("a", T0 + 7, DOUBLE, -1), point("a", T0 + 8 * SEC, DOUBLE, 1)), "commit")
+        assert (late["points"], late["duplicate_points"]) == (1, 1)
+        assert len(p.good(f"query a {RAW} {T0} {T0 + HOUR} 1000")["rows"]) == 501
+    chunks_are_dropped(build_dir, url, 501)
 
 
 def test_what_cannot_be_dropped_is_counted_once_and_rollups_go_on(build_dir, server, database):
