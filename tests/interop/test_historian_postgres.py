@@ -13,77 +13,12 @@ import time
 
 import pytest
 
+from support.historian_probe import (AVG, BOOL, DAY, DOUBLE, HOUR, INT, LAST, LTTB, MINMAX, MINUTE, NONE, RAW, SEC, STRING, T0, TWA,
+                                     UINT, Probe, batch, point, probe)
 from support.postgres import Postgres, program
 from support.process import Processes, free_port, port_is_open, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SEC = 1_000_000
-MINUTE, HOUR, DAY = 60 * SEC, 3600 * SEC, 86400 * SEC
-T0 = 1_700_006_400 * SEC  # 2023-11-15 00:00
-NONE, BOOL, INT, UINT, DOUBLE, STRING = range(6)
-RAW, MINMAX, AVG, LAST, TWA, LTTB = range(6)
-SILENT = ("now ", "batch ", "gap ", "p ")
-
-
-class Probe:
-    """A historian in a process of its own, moved by commands (historian_probe.c)."""
-
-    def __init__(self, build_dir, url: str, *options):
-        self.process = subprocess.Popen([build_dir / "tests/interop/historian_probe", url, *map(str, options)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def send(self, *lines: str) -> None:
-        self.process.stdin.write("".join(line + "\n" for line in lines))
-        self.process.stdin.flush()
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        assert line, f"the probe ended with {self.process.wait()}"
-        return json.loads(line)
-
-    def ask(self, *lines: str):
-        """The answer of the last line; those before must be fine."""
-        self.send(*lines)
-        answers = [self.answer() for line in lines if not line.startswith(SILENT)]
-        for answer in answers[:-1]:
-            assert "error" not in answer, answer
-        return answers[-1]
-
-    def good(self, *lines: str):
-        answer = self.ask(*lines)
-        assert "error" not in answer, answer
-        return answer
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        assert self.process.wait(60) == 0
-
-
-@contextlib.contextmanager
-def probe(build_dir, url, *options, now=T0 + DAY):
-    p = Probe(build_dir, url, *options)
-    p.send(f"now {now}")
-    assert p.ask("reopen") == {"ok": True}
-    try:
-        yield p
-        p.close()
-    finally:
-        p.process.kill()
-
-
-def point(topic: str, time_us: int, kind: int, value, quality: int = 192, series_kind: int | None = None) -> str:
-    if kind == STRING:
-        text = value if isinstance(value, bytes) else value.encode()
-        shown = text.hex() or "-"
-    elif kind == NONE:
-        shown = "-"
-    else:
-        shown = float(value).hex() if kind == DOUBLE else str(int(value))
-    return f"p {topic} bar {kind if series_kind is None else series_kind} {time_us} {quality} {kind} {shown}"
-
-
-def batch(seq: int, *points: str, gateway: str = "gw", lane: int = 0) -> list[str]:
-    return [f"batch {gateway} 7 {lane} {seq}", *points]
 
 
 @pytest.fixture(scope="module")
@@ -516,13 +451,6 @@ def test_errors_name_the_server_and_no_secret(build_dir, server, database):
     for options in ((), ("reader",)):
         newer = why(database, *options)
         assert newer["error"] == "UNSUPPORTED" and "99" in newer["why"]
-
-
-def test_tls_is_used_as_the_url_says(build_dir, server, database):
-    p = Probe(build_dir, database + "?sslmode=require")
-    answer = p.ask("reopen")
-    p.close()
-    assert answer["error"] == "OFFLINE" and "SSL" in answer["why"]  # this server has none
 
 
 # --- values ---

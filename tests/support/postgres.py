@@ -61,9 +61,7 @@ class Postgres:
         subprocess.run([*self.prefix, program("initdb"), "-D", self.data, "-U", "nexus", "-A", "scram-sha-256",
                         "--pwfile", secret, "-E", "UTF8", "--locale=C", "--no-sync"],
                        check=True, stdout=subprocess.DEVNULL, cwd="/")
-        with (self.data / "postgresql.conf").open("a") as out:
-            out.writelines(f"{key} = '{value}'\n" for key, value in
-                           {**self.settings, "port": self.port, "unix_socket_directories": str(self.directory)}.items())
+        self.set(**self.settings, port=self.port, unix_socket_directories=str(self.directory))
 
     def _let_through(self) -> None:
         """pytest's directories are for root only, again whenever another run begins."""
@@ -84,6 +82,34 @@ class Postgres:
 
     def url_of(self, database: str) -> str:
         return f"postgres://nexus:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def offer_tls(self, certificate: pathlib.Path) -> None:
+        """Of NAME.pem with NAME.key and ca.pem beside it; for connections that begin from now on."""
+        for source, name in ((certificate, "server.crt"), (certificate.with_suffix(".key"), "server.key"),
+                             (certificate.with_name("ca.pem"), "ca.crt")):
+            place = self.data / name
+            place.write_bytes(source.read_bytes())
+            place.chmod(0o600)
+            if self.owner:
+                os.chown(place, *self.owner)
+        self.set(ssl="on", ssl_ca_file="ca.crt")
+
+    def set(self, **settings: str) -> None:
+        with (self.data / "postgresql.conf").open("a") as out:
+            out.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
+        self.reload()
+
+    def let_in(self, *rules: str) -> None:
+        """Lines of pg_hba.conf; the first that fits decides."""
+        (self.data / "pg_hba.conf").write_text("".join(rule + "\n" for rule in rules))
+        self.reload()
+
+    def reload(self) -> None:
+        if self.process:
+            self.process.popen.send_signal(signal.SIGHUP)
+
+    def disconnect_all(self) -> None:
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nexus-historian'")
 
     def start(self) -> "Postgres":
         self._let_through()

@@ -224,13 +224,16 @@ add(struct keywords *k, const char *key, const char *value)
     }
 }
 
-/* What the URL does not say about dead peers is said here. */
+/* What the URL does not say about dead peers and TLS is said here. */
 static struct keywords
 keywords_of(const PQconninfoOption *options, const char *password)
 {
     static const char *const defaults[][2] = {{"application_name", "nexus-historian"}, {"keepalives_idle", "30"},
                                               {"keepalives_interval", "10"},           {"keepalives_count", "3"},
                                               {"tcp_user_timeout", "60000"},           {"client_encoding", "UTF8"}};
+    const struct pg_tls_said said = {option_of(options, "host"), option_of(options, "hostaddr"),
+                                     option_of(options, "sslmode"), option_of(options, "sslrootcert")};
+    struct pg_tls tls = pg_tls_demand(&said);
     struct keywords k = {.count = 0};
 
     for (const PQconninfoOption *o = options; o->keyword; o++)
@@ -239,6 +242,10 @@ keywords_of(const PQconninfoOption *options, const char *password)
     for (size_t i = 0; i < MEM_COUNT(defaults); i++)
         if (!option_of(options, defaults[i][0]))
             add(&k, defaults[i][0], defaults[i][1]);
+    if (tls.mode)
+        add(&k, "sslmode", tls.mode);
+    if (tls.authority)
+        add(&k, "sslrootcert", tls.authority);
     if (password)
         add(&k, "password", password);
     return k;
@@ -302,21 +309,14 @@ pg_is_connected(const struct pg_conn *c)
     return c->raw && PQstatus(c->raw) == CONNECTION_OK;
 }
 
-/* "FATAL:  28P01: password authentication failed": libpq has no field for the state of a refused connection. */
 static enum nx_err
 refused(struct pg_conn *c, struct nx_note *why)
 {
-    const char *text = PQerrorMessage(c->raw), *at = strstr(text, ":  ");
-    enum nx_err err = NX_E_OFFLINE;
+    char *text;
+    enum nx_err err = pg_refusal(PQerrorMessage(c->raw), &text);
 
-    if (at && strlen(at) > 9 && at[8] == ':') {
-        char state[6] = {0};
-
-        memcpy(state, at + 3, 5);
-        err = pg_err_of_state(state);
-        text = at + 10;
-    }
-    err = nx_fail(why, err, "PostgreSQL %s: %.*s", c->shown, first_line(text), text);
+    (void)nx_fail(why, err, "PostgreSQL %s: %s", c->shown, text);
+    free(text);
     pg_disconnect(c);
     return err;
 }
