@@ -56,8 +56,8 @@ ledger_add_rows(json_t *items, struct ledger_totals *t, const struct historian_l
 enum nx_err
 ledger_read(struct core *core, struct arena *a, struct historian_ledger_row **rows, size_t *n, struct nx_note *why)
 {
-    struct historian *h = NULL;
-    enum nx_err err = readers_take(core->readers, &h, why);
+    struct reader reader;
+    enum nx_err err = readers_take(core->readers, READERS_PRIMARY, &reader, why);
 
     *rows = NULL;
     *n = 0;
@@ -65,8 +65,8 @@ ledger_read(struct core *core, struct arena *a, struct historian_ledger_row **ro
         return NX_OK;
     if (err != NX_OK)
         return err;
-    err = historian_ledger(h, a, rows, n, why);
-    readers_give(core->readers, h, err == NX_OK);
+    err = historian_ledger(reader.h, a, rows, n, why);
+    readers_give(core->readers, reader, err == NX_OK);
     return err;
 }
 

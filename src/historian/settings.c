@@ -77,31 +77,44 @@ put_tls(struct wbuf *w, const struct historian_settings *s)
     }
 }
 
-static void
-put_server(struct wbuf *w, const struct historian_settings *s)
+static char *
+server_url(const struct historian_settings *s)
 {
-    wbuf_str(w, "postgres://");
-    put_encoded(w, s->user);
-    wbuf_char(w, '@');
-    put_host(w, s->host);
-    wbuf_printf(w, ":%lld/", (long long)s->port);
-    put_encoded(w, s->database);
+    struct wbuf w = wbuf_init(0);
+
+    wbuf_str(&w, "postgres://");
+    put_encoded(&w, s->user);
+    wbuf_char(&w, '@');
+    put_host(&w, s->host);
+    wbuf_printf(&w, ":%lld/", (long long)s->port);
+    put_encoded(&w, s->database);
+    return wbuf_take(&w, NULL);
+}
+
+char *
+historian_settings_with_tls(const struct historian_settings *s, const char *url)
+{
+    struct wbuf w = wbuf_init(0);
+
+    wbuf_str(&w, url);
+    if (is_postgres(url))
+        put_tls(&w, s);
+    return wbuf_take(&w, NULL);
 }
 
 char *
 historian_settings_url(const struct historian_settings *s)
 {
-    struct wbuf w = wbuf_init(0);
+    char *server, *url;
 
     if (s->url && s->url[0])
-        wbuf_str(&w, s->url);
-    else if (s->host && s->host[0])
-        put_server(&w, s);
-    else
-        wbuf_str(&w, "sqlite:data/historian");
-    if (is_postgres(wbuf_cstr(&w)))
-        put_tls(&w, s);
-    return wbuf_take(&w, NULL);
+        return historian_settings_with_tls(s, s->url);
+    if (!s->host || !s->host[0])
+        return mem_strdup("sqlite:data/historian");
+    server = server_url(s);
+    url = historian_settings_with_tls(s, server);
+    free(server);
+    return url;
 }
 
 bool

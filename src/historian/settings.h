@@ -68,8 +68,9 @@ struct historian_settings {
 /* Is anything said about where the values are? */
 bool historian_settings_name_a_store(const struct historian_settings *s);
 /* The URL to open, without the password; free() it. What database.* say of TLS is in it, as far as historian.url does
- * not say it. */
+ * not say it; historian_settings_with_tls() does the same for another URL. */
 char *historian_settings_url(const struct historian_settings *s);
+char *historian_settings_with_tls(const struct historian_settings *s, const char *url);
 /* The same with the password in it: for what takes only an URL. Not for people. */
 char *historian_settings_secret_url(const struct historian_settings *s);
 

@@ -43,25 +43,31 @@ def _as_user() -> tuple[list[str], tuple[int, int] | None]:
 
 
 class Postgres:
-    def __init__(self, processes: Processes, directory: pathlib.Path, **settings: str):
-        self.processes, self.directory = processes, pathlib.Path(directory) / "postgres"
+    def __init__(self, processes: Processes, directory: pathlib.Path, primary: "Postgres | None" = None, **settings: str):
+        """primary: a running server that this one is to follow as a standby."""
+        self.processes, self.directory = processes, pathlib.Path(directory) / ("standby" if primary else "postgres")
         self.port = free_port()
         self.settings = {**SETTINGS, **settings}
         self.prefix, self.owner = _as_user()
         self.process: Process | None = None
         self.password = "s3cret"
-        self._make()
-
-    def _make(self) -> None:
         self.directory.mkdir()
         self._let_through()
+        self._follow(primary) if primary else self._make()
+        self.set(**self.settings, port=self.port, unix_socket_directories=str(self.directory))
+
+    def _follow(self, primary: "Postgres") -> None:
+        subprocess.run([*self.prefix, program("pg_basebackup"), "-h", "127.0.0.1", "-p", str(primary.port), "-U", "nexus",
+                        "-D", self.data, "-R", "--checkpoint=fast", "--no-sync"], check=True, cwd="/",
+                       env={**os.environ, "PGPASSWORD": primary.password})
+
+    def _make(self) -> None:
         secret = self.directory / "password"
         secret.write_text(self.password)
         secret.chmod(0o644)
         subprocess.run([*self.prefix, program("initdb"), "-D", self.data, "-U", "nexus", "-A", "scram-sha-256",
                         "--pwfile", secret, "-E", "UTF8", "--locale=C", "--no-sync"],
                        check=True, stdout=subprocess.DEVNULL, cwd="/")
-        self.set(**self.settings, port=self.port, unix_socket_directories=str(self.directory))
 
     def _let_through(self) -> None:
         """pytest's directories are for root only, again whenever another run begins."""

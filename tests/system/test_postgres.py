@@ -7,11 +7,11 @@ import signal
 import subprocess
 import tempfile
 
-import paho.mqtt.client as paho
 import pytest
 import requests
 
 from support.certificates import Authority
+from support.foreign import publish, stored
 from support.platform import Api
 from support.postgres import Postgres
 from support.process import free_port, port_is_open, wait_until
@@ -30,21 +30,6 @@ def settings(server, directory) -> list[str]:
     secret.chmod(0o600)
     return ["database.host=127.0.0.1", f"database.port={server.port}", "database.database=plant", "database.user=nexus",
             f"database.password_file={secret}"]
-
-
-def publish(platform, numbers) -> None:
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="foreign")
-    client.connect("127.0.0.1", platform.broker.port)
-    client.loop_start()
-    for i in numbers:
-        client.publish("uns/plant/t", f'{{"value": {i}, "quality": "good"}}', qos=1).wait_for_publish(10)
-    client.loop_stop()
-
-
-def stored(api) -> list:
-    """What the API gives of it."""
-    question = {"tags": "uns/plant/t", "from": "2020-01-01T00:00:00Z", "fn": "raw", "max_points": 1000}
-    return api.get("/api/v1/history:query", params=question)["series"][0]["v"]
 
 
 def test_values_go_through_the_database_to_the_api(platform, postgres, tmp_path):

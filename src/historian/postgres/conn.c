@@ -34,11 +34,12 @@ pg_err_of_state(const char *s)
         const char *prefix;
         enum nx_err err;
     } table[] = {
-        {"53100", NX_E_DISK_FULL}, {"53", NX_E_BUSY},       {"08", NX_E_OFFLINE},   {"57014", NX_E_BUSY},
-        {"57", NX_E_OFFLINE},      {"25006", NX_E_OFFLINE}, {"40", NX_E_BUSY},      {"55", NX_E_BUSY},
-        {"25P03", NX_E_OFFLINE},   {"58", NX_E_IO},         {"XX", NX_E_IO},        {"28", NX_E_AUTH},
-        {"3D", NX_E_CONFIG},       {"3F", NX_E_CONFIG},     {"42501", NX_E_DENIED}, {"42", NX_E_CONFIG},
-        {"0A", NX_E_CONFIG},       {"22", NX_E_RANGE},      {"23", NX_E_RANGE},     {"54", NX_E_RANGE},
+        {"53100", NX_E_DISK_FULL}, {"53", NX_E_BUSY},       {"08", NX_E_OFFLINE},    {"57014", NX_E_BUSY},
+        {"57", NX_E_OFFLINE},      {"25006", NX_E_OFFLINE}, {"40001", NX_E_OFFLINE}, {"40", NX_E_BUSY},
+        {"55", NX_E_BUSY},         {"25P03", NX_E_OFFLINE}, {"58", NX_E_IO},         {"XX", NX_E_IO},
+        {"28", NX_E_AUTH},         {"3D", NX_E_CONFIG},     {"3F", NX_E_CONFIG},     {"42501", NX_E_DENIED},
+        {"42", NX_E_CONFIG},       {"0A", NX_E_CONFIG},     {"22", NX_E_RANGE},      {"23", NX_E_RANGE},
+        {"54", NX_E_RANGE},
     };
 
     for (size_t i = 0; i < MEM_COUNT(table); i++)
@@ -54,10 +55,19 @@ first_line(const char *text)
     return (int)strcspn(text, "\n");
 }
 
+/* Of all we do only reading on a standby can end so: nothing that we write is serializable. */
+static const char *
+remedy_of(const char *state)
+{
+    return strcmp(state, "40001") != 0
+               ? ""
+               : "; the standby had to go on: raise max_standby_streaming_delay or set hot_standby_feedback there";
+}
+
 static enum nx_err
 lost(struct pg_conn *c, struct nx_note *why)
 {
-    const char *text = PQerrorMessage(c->raw);
+    const char *text = c->farewell[0] ? c->farewell : PQerrorMessage(c->raw);
     enum nx_err err = nx_fail(why, NX_E_OFFLINE, "PostgreSQL %s: %.*s", c->shown, first_line(text), text);
 
     pg_disconnect(c);
@@ -80,8 +90,8 @@ failed(struct pg_conn *c, const PGresult *r, struct nx_note *why)
     if (!state || PQstatus(c->raw) == CONNECTION_BAD)
         return lost(c, why);
     (void)snprintf(c->sqlstate, sizeof c->sqlstate, "%s", state);
-    err =
-        nx_fail(why, pg_err_of_state(state), "PostgreSQL %s: %s (SQLSTATE %s)", c->shown, text ? text : "error", state);
+    err = nx_fail(why, pg_err_of_state(state), "PostgreSQL %s: %s (SQLSTATE %s)%s", c->shown, text ? text : "error",
+                  state, remedy_of(state));
     if (ends_session(state))
         pg_disconnect(c);
     return err;
@@ -194,11 +204,16 @@ finish(struct pg_conn *c, PGresult **out, struct nx_note *why)
 
 /* --- connecting --- */
 
+/* Notices are not for us, but a server that hangs up between two statements says why as one. */
 static void
-ignore_notice(void *arg, const PGresult *r)
+take_notice(void *arg, const PGresult *r)
 {
-    (void)arg;
-    (void)r;
+    struct pg_conn *c = arg;
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE), *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    if (severity && strcmp(severity, "FATAL") == 0 && state && text)
+        (void)snprintf(c->farewell, sizeof c->farewell, "%s (SQLSTATE %s)%s", text, state, remedy_of(state));
 }
 
 struct keywords {
@@ -299,6 +314,7 @@ pg_disconnect(struct pg_conn *c)
     if (c->raw)
         PQfinish(c->raw);
     c->raw = NULL;
+    c->farewell[0] = '\0';
     c->is_piping = c->is_doubtful = false;
     c->prepared_count = 0;
 }
@@ -347,7 +363,7 @@ start_connection(struct pg_conn *c, struct nx_note *why)
     PQconninfoFree(options);
     if (!c->raw)
         return nx_fail(why, NX_E_IO, "PostgreSQL: out of memory");
-    PQsetNoticeReceiver(c->raw, ignore_notice, NULL);
+    PQsetNoticeReceiver(c->raw, take_notice, c);
     (void)PQsetErrorVerbosity(c->raw, PQERRORS_VERBOSE);
     return PQstatus(c->raw) == CONNECTION_BAD ? refused(c, why) : poll_connection(c, why);
 }

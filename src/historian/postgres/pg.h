@@ -25,6 +25,7 @@ struct pg_conn {
     char *password;              /* NULL: as the URL says */
     char shown[160];             /* "host:port/database", for people */
     char sqlstate[6];            /* of the last error the server told; "" when it told none */
+    char farewell[240];          /* what it said when it hung up on its own */
     bool is_piping, is_doubtful; /* a pipeline failed: which statements it prepared is not known */
     const struct pg_stmt **prepared;
     size_t prepared_count, prepared_cap;
