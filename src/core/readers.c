@@ -118,9 +118,11 @@ take_of(struct readers *r, bool is_primary, struct reader *out, struct nx_note *
                                         .password = r->password,
                                         .role = HISTORIAN_READER};
 
-    take_idle(r, is_primary, out);
-    if (out->h)
-        return NX_OK;
+    while (take_idle(r, is_primary, out), out->h) {
+        if (historian_is_connected(out->h))
+            return NX_OK;
+        historian_close(&out->h);
+    }
     out->is_primary = is_primary;
     return historian_open(&out->h, &conf, why);
 }

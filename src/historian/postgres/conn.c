@@ -325,6 +325,22 @@ pg_is_connected(const struct pg_conn *c)
     return c->raw && PQstatus(c->raw) == CONNECTION_OK;
 }
 
+bool
+pg_is_alive(struct pg_conn *c)
+{
+    struct pollfd fd = {.events = POLLIN};
+
+    while (pg_is_connected(c) && !c->farewell[0]) {
+        fd.fd = PQsocket(c->raw);
+        if (poll(&fd, 1, 0) == 0)
+            return true;
+        if (!PQconsumeInput(c->raw))
+            break;
+        PQfreemem(PQnotifies(c->raw)); /* reads what came: notices */
+    }
+    return false;
+}
+
 static enum nx_err
 refused(struct pg_conn *c, struct nx_note *why)
 {

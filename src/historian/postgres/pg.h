@@ -89,6 +89,8 @@ void pg_conn_fini(struct pg_conn *c);
 NX_MUST_CHECK enum nx_err pg_connect(struct pg_conn *c, struct nx_note *why);
 void pg_disconnect(struct pg_conn *c);
 bool pg_is_connected(const struct pg_conn *c);
+/* The same of a connection that nothing was asked on: has the server hung up meanwhile? */
+bool pg_is_alive(struct pg_conn *c);
 
 /* One or several statements as text. */
 NX_MUST_CHECK enum nx_err pg_exec(struct pg_conn *c, const char *sql, struct nx_note *why);
