@@ -161,7 +161,6 @@ make_parts(struct core *core)
     core->sessions = sessions_new(core->conf.session_ttl_ms * 1000);
     core->hub = hub_new(core->loop, core->live, &ops, core);
     core->guard = auth_guard_new();
-    core->readers = readers_new(&core->conf);
     core->routes = routes_make();
     core->health = (struct http_health){.is_ready = is_ready, .arg = core, .service = "core", .metrics = core->metrics};
 }
@@ -222,7 +221,9 @@ open_all(struct core *core, const struct conf_source *src, struct nx_note *why)
     if (err != NX_OK)
         return err;
     make_parts(core);
-    err = open_data(core, why);
+    err = readers_new(&core->readers, &core->conf, why);
+    if (err == NX_OK)
+        err = open_data(core, why);
     if (err == NX_OK)
         err = bus_open(core, why);
     if (err == NX_OK)

@@ -16,6 +16,7 @@ struct core;
 struct core_conf {
     const char *data_dir;
     struct historian_settings store;
+    const char *read_url; /* NULL: values are read where they are written */
     struct {
         int64_t pool_size, max_idle_time_ms;
     } database;

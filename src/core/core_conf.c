@@ -92,6 +92,12 @@ const struct conf_row core_conf_rows[] = {
      .offset = AT(test_timeout_ms),
      .help = "How long \"test connection\" waits for the gateway."},
     HISTORIAN_SETTINGS_ROWS(AT(store)),
+    {.key = "historian.read_url",
+     .type = CONF_STRING,
+     .offset = AT(read_url),
+     .help =
+         "A standby of the PostgreSQL server that history is read from, postgres://<user>@<host>:<port>/<database>; "
+         "the server itself while it is away."},
     {.key = "database.pool_size",
      .type = CONF_INT,
      .def = "8",

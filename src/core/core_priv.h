@@ -169,13 +169,25 @@ void write_cancel_all(struct core *core);
  * ----------------------------------------------------------------------------- */
 
 struct historian;
-/* password may be NULL. */
-struct readers *readers_new(const struct core_conf *conf);
+/* A handle that was lent. {0}: none. */
+struct reader {
+    struct historian *h;
+    bool is_primary;
+};
+enum readers_from {
+    READERS_ANY,     /* the standby of historian.read_url; the primary while it is away, or when there is none */
+    READERS_PRIMARY, /* what must not be behind */
+};
+/* NX_E_CONFIG when there is a historian.read_url, but values are not kept in PostgreSQL. On failure *out is NULL. */
+NX_MUST_CHECK enum nx_err readers_new(struct readers **out, const struct core_conf *conf, struct nx_note *why);
 void readers_free(struct readers **r);
 /* Any thread. NX_E_NOT_FOUND while ingestion has not made the store yet. */
-NX_MUST_CHECK enum nx_err readers_take(struct readers *r, struct historian **out, struct nx_note *why);
-/* is_good false: the handle is closed instead of kept. */
-void readers_give(struct readers *r, struct historian *h, bool is_good);
+NX_MUST_CHECK enum nx_err readers_take(struct readers *r, enum readers_from from, struct reader *out,
+                                       struct nx_note *why);
+/* is_good false: the handle is closed instead of kept, and all that wait beside it. */
+void readers_give(struct readers *r, struct reader reader, bool is_good);
+/* Why the standby is not asked at present; false: it is, or there is none. */
+bool readers_is_away(struct readers *r, struct nx_note *why);
 /* Closes what nobody used for database.max_idle_time. */
 void readers_sweep(struct readers *r);
 

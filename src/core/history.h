@@ -32,8 +32,9 @@ bool history_ask_body(struct http_req *req, const json_t *body, struct history_a
 /* Every member that the body may have; ends with NULL. */
 extern const char *const history_ask_members[];
 
-/* history_stream.c: answers. false: the historian did not do as it should. */
-bool history_answer(struct http_req *req, struct core *core, struct historian *h, const struct history_ask *ask);
+/* history_stream.c: answers. Another reader may be in *reader afterwards, or none. false: it did not do as it should.
+ */
+bool history_answer(struct http_req *req, struct core *core, struct reader *reader, const struct history_ask *ask);
 
 /* --- formats --- */
 

@@ -31,13 +31,16 @@ deny_crowd(struct http_req *req, const char *detail, const char *fix)
 static void
 run(struct http_req *req, struct core *core, const struct history_ask *ask)
 {
-    struct historian *h = NULL;
+    struct reader reader;
     struct nx_note why = {0};
+    bool is_good;
 
-    if (readers_take(core->readers, &h, &why) != NX_OK)
+    if (readers_take(core->readers, READERS_ANY, &reader, &why) != NX_OK) {
         deny_no_historian(req, &why);
-    else
-        readers_give(core->readers, h, history_answer(req, core, h, ask));
+        return;
+    }
+    is_good = history_answer(req, core, &reader, ask);
+    readers_give(core->readers, reader, is_good);
 }
 
 static void

@@ -2,8 +2,8 @@
  * database waits for a client.
  *
  * Rows are read as long as the client takes them; when it does not, or after two seconds, a raw query is given up and
- * later asked anew behind its last row. Reductions cannot be asked in parts: their rows, 300,000 a tag at most, are
- * kept up to KEEP_BYTES, and only beyond that wait in the query. */
+ * later asked anew behind its last row; so is one, once, whose server went away. Reductions cannot be asked in parts:
+ * their rows, 300,000 a tag at most, are kept up to KEEP_BYTES, and only beyond that wait in the query. */
 #include "core/history.h"
 
 #include "base/timefmt.h"
@@ -20,7 +20,7 @@
 struct run {
     struct http_req *req;
     struct core *core;
-    struct historian *h;
+    struct reader *reader;
     const struct history_ask *ask;
     const struct history_format *format;
     void *state;
@@ -34,6 +34,7 @@ struct run {
     bool is_open;                   /* the format has begun the topic */
     bool is_paused;                 /* the query was given up for now */
     bool is_full;                   /* the format takes no more */
+    bool is_second;                 /* another server is asked */
     int64_t last_us;                /* of the newest row */
     uint32_t left;                  /* raw rows that may follow; HISTORY_NO_LIMIT */
     uint64_t pause_at_ms;
@@ -192,8 +193,31 @@ query(struct run *r, int64_t from_us, struct arena *a, struct nx_note *why)
 
     r->is_paused = false;
     r->pause_at_ms = now_ms() + READ_MS;
-    err = historian_query(r->h, &q, a, take_row, r, &r->summary, why);
+    if (!r->reader->h && (err = readers_take(r->core->readers, READERS_ANY, r->reader, why)) != NX_OK)
+        return err;
+    err = historian_query(r->reader->h, &q, a, take_row, r, &r->summary, why);
     return err == NX_E_NOT_FOUND ? NX_OK : err; /* never stored: its tag may be new */
+}
+
+/* The server went away, or is a standby that ended the query to go on replaying: the primary tells the rest. What was
+ * told of a reduction cannot be continued. */
+static enum nx_err
+query_or_primary(struct run *r, int64_t from_us, struct arena *a, struct nx_note *why)
+{
+    uint64_t rows = r->row_count;
+    enum nx_err err = query(r, from_us, a, why);
+    uint64_t told = r->row_count - rows;
+
+    if (err != NX_E_OFFLINE || r->is_second || r->is_gone || (told > 0 && r->ask->fn != HISTORY_RAW))
+        return err;
+    r->is_second = true;
+    log_warn(&core_log, "a history query is asked again", KV_STR("topic", r->topic.topic), KV_NOTE(why));
+    readers_give(r->core->readers, *r->reader, false);
+    if ((err = readers_take(r->core->readers, READERS_PRIMARY, r->reader, why)) != NX_OK)
+        return err;
+    err = query(r, told > 0 ? r->last_us + 1 : from_us, a, why);
+    r->summary.raw_count += told;
+    return err;
 }
 
 /* Reads the topic in as many queries as its client makes necessary; what they say together is r->summary. */
@@ -201,11 +225,11 @@ static enum nx_err
 read_topic(struct run *r, struct arena *a, struct nx_note *why)
 {
     uint64_t raw_count = 0;
-    enum nx_err err = query(r, r->ask->from_us, a, why);
+    enum nx_err err = query_or_primary(r, r->ask->from_us, a, why);
 
     while (err == NX_OK && r->is_paused && send_all(r) && r->last_us + 1 < r->ask->to_us) {
         raw_count += r->summary.raw_count;
-        err = query(r, r->last_us + 1, a, why);
+        err = query_or_primary(r, r->last_us + 1, a, why);
     }
     r->summary.raw_count += raw_count;
     if (err == NX_OK && r->is_full)
@@ -221,7 +245,7 @@ run_topic(struct run *r, unsigned index, struct nx_note *why)
     enum nx_err err;
 
     r->topic = (struct history_topic){.index = index, .tag = tag, .topic = topic ? topic : tag};
-    r->is_open = r->is_full = false;
+    r->is_open = r->is_full = r->is_second = false;
     r->left = r->ask->max_points;
     err = read_topic(r, &a, why);
     if (!r->is_gone && (err == NX_OK || r->format->is_columns)) {
@@ -284,9 +308,9 @@ run_topics(struct run *r)
 }
 
 bool
-history_answer(struct http_req *req, struct core *core, struct historian *h, const struct history_ask *ask)
+history_answer(struct http_req *req, struct core *core, struct reader *reader, const struct history_ask *ask)
 {
-    struct run r = {.req = req, .core = core, .h = h, .ask = ask, .format = ask->format, .out = wbuf_init(0)};
+    struct run r = {.req = req, .core = core, .reader = reader, .ask = ask, .format = ask->format, .out = wbuf_init(0)};
     bool is_good = true;
 
     if (http_method_of(req) == HTTP_HEAD) { /* the work of an answer that nobody sees is not done */

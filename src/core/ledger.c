@@ -73,16 +73,16 @@ ledger_add_books(json_t *items, struct ledger_totals *t, const struct historian_
 enum nx_err
 ledger_read(struct core *core, struct arena *a, struct historian_books *books, struct nx_note *why)
 {
-    struct historian *h = NULL;
-    enum nx_err err = readers_take(core->readers, &h, why);
+    struct reader reader;
+    enum nx_err err = readers_take(core->readers, READERS_PRIMARY, &reader, why);
 
     *books = (struct historian_books){0};
     if (err == NX_E_NOT_FOUND)
         return NX_OK;
     if (err != NX_OK)
         return err;
-    err = historian_ledger(h, a, books, why);
-    readers_give(core->readers, h, err == NX_OK);
+    err = historian_ledger(reader.h, a, books, why);
+    readers_give(core->readers, reader, err == NX_OK);
     return err;
 }
 

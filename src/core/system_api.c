@@ -50,13 +50,18 @@ add_broker(struct core *core, json_t *components)
 static bool
 add_historian(struct core *core, json_t *components)
 {
-    struct historian *h = NULL;
-    struct nx_note why = {0};
-    enum nx_err err = readers_take(core->readers, &h, &why);
+    struct reader reader;
+    struct nx_note why = {0}, away;
+    enum nx_err err = readers_take(core->readers, READERS_ANY, &reader, &why);
+    char *text = NULL;
 
-    if (err == NX_OK)
-        readers_give(core->readers, h, true);
-    json_array_append_new(components, component("historian", err == NX_OK, why.text));
+    if (err == NX_OK) {
+        readers_give(core->readers, reader, true);
+        if (readers_is_away(core->readers, &away))
+            text = mem_printf("read from the primary, the standby is away: %s", away.text);
+    }
+    json_array_append_new(components, component("historian", err == NX_OK, text ? text : why.text));
+    free(text);
     return err == NX_OK;
 }
 

@@ -58,6 +58,7 @@ struct historian_backend {
 
     enum nx_err (*open)(struct historian **out, const struct historian_conf *conf, struct nx_note *why);
     void (*close)(struct historian *h);
+    bool (*is_connected)(struct historian *h); /* NULL: always */
 
     enum nx_err (*commit)(struct historian *h, const struct batch *batches, size_t n,
                           struct historian_commit_result *result, struct nx_note *why);

@@ -89,6 +89,12 @@ historian_close(struct historian **h)
     *h = NULL;
 }
 
+bool
+historian_is_connected(struct historian *h)
+{
+    return !h->backend->is_connected || h->backend->is_connected(h);
+}
+
 unsigned
 historian_max_writers(const char *url)
 {

@@ -41,6 +41,8 @@ NX_MUST_CHECK enum nx_err historian_open(struct historian **out, const struct hi
                                          struct nx_note *why);
 /* NULL is allowed. *h is NULL on return. */
 void historian_close(struct historian **h);
+/* Is it still connected, as far as that shows without asking the server? Always with SQLite. No I/O that waits. */
+bool historian_is_connected(struct historian *h);
 /* How many writers (each an object of its own, in any process) may work on a store of this kind at once; 0: the URL is
  * not known. */
 unsigned historian_max_writers(const char *url);

@@ -47,6 +47,27 @@ parts_are_encoded(void **state)
 }
 
 static void
+tls_goes_in_where_the_url_does_not_say_it(void **state)
+{
+    struct historian_settings s = {.host = "h", .port = 1, .database = "d", .user = "u", .sslmode = 4};
+
+    (void)state;
+    check(s, "postgres://u@h:1/d?sslmode=verify-full");
+    s.ca_file = "/etc/my ca.pem";
+    s.cert_file = "c";
+    s.key_file = "k";
+    check(s, "postgres://u@h:1/d?sslmode=verify-full&sslrootcert=%2Fetc%2Fmy%20ca.pem&sslcert=c&sslkey=k");
+    s.url = "postgres://u@h/d?sslmode=require";
+    s.cert_file = s.key_file = NULL;
+    check(s, "postgres://u@h/d?sslmode=require&sslrootcert=%2Fetc%2Fmy%20ca.pem");
+    s.url = "postgres:host=h dbname=d";
+    s.ca_file = "it's";
+    check(s, "postgres:host=h dbname=d sslmode='verify-full' sslrootcert='it\\'s'");
+    s.url = "sqlite:x";
+    check(s, "sqlite:x");
+}
+
+static void
 check_secret(struct historian_settings s, const char *url)
 {
     char *text = historian_settings_secret_url(&s);
@@ -64,6 +85,8 @@ a_password_goes_in_where_it_is_needed(void **state)
     check_secret(s, "postgres://u@h/d?password=a%26b");
     s.url = "postgres://u@h/d?sslmode=require";
     check_secret(s, "postgres://u@h/d?sslmode=require&password=a%26b");
+    s.url = "postgres:host=h";
+    check_secret(s, "postgres:host=h password='a&b'");
     s.url = "sqlite:x";
     check_secret(s, "sqlite:x");
 }
@@ -96,6 +119,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_url_wins_then_the_host),
         cmocka_unit_test(parts_are_encoded),
+        cmocka_unit_test(tls_goes_in_where_the_url_does_not_say_it),
         cmocka_unit_test(a_password_goes_in_where_it_is_needed),
         cmocka_unit_test(passwords_are_not_shown),
     };

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from support import books
+from support.certificates import Authority
 from support.modbus import CountingServer
 from support.postgres import Postgres
 from support.process import wait_until
@@ -342,3 +343,28 @@ def test_outcome_of_a_commit_is_not_known(platform, counting, postgres, rounds, 
     known = int(postgres.value("SELECT sum(duplicate_batches) FROM hist.lane"))
     assert known >= 1, f"{cutter.cuts} cuts, and the ledger was never asked"
     cutter.close()
+
+
+def test_database_that_cannot_prove_itself(platform, processes, counting, tmp_path):
+    """Its certificate is suddenly of another authority: nothing more goes to it, it is said why, and nothing is lost."""
+    (tmp_path / "other").mkdir()
+    for folder in (tmp_path, tmp_path / "other"):
+        Authority(folder).issue("server", "db", "DNS:localhost")
+    server = Postgres(processes, tmp_path)
+    server.offer_tls(tmp_path / "server.pem")
+    server.start()
+    use(platform, server.url.replace("127.0.0.1", "localhost") + f"?sslmode=verify-full&sslrootcert={tmp_path}/ca.pem")
+    reader = PostgresReader(server)
+    start(platform, reader)
+    server.offer_tls(tmp_path / "other" / "server.pem")
+    wait_until(lambda: server.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nexus-historian'")
+               == "0" or server.disconnect_all(), 30, "all of ingestion being sent away")
+    said = wait_until(lambda: "database.ca_file" in str(platform.status("ingest")["historian"]) and
+                      platform.status("ingest")["historian"], 30, "what is wrong")
+    assert f"localhost:{server.port}/postgres" in str(said) and server.password not in str(said)
+    before, waiting = len(reader.values(0)), platform.status("gateway")["spool"]["records"]
+    wait_until(lambda: platform.status("gateway")["spool"]["records"] > waiting + 5, 30, "batches waiting in the gateway")
+    assert len(reader.values(0)) == before
+    assert platform.api.request("GET", "/api/v1/system/ledger").status_code == 503
+    server.offer_tls(tmp_path / "server.pem")
+    check_exactly_once(platform, reader, counting)

@@ -1,14 +1,13 @@
 """Fault rows 12 to 16 and 25: the broker or the historian is away, slow, refuses, forgets, hangs, or the network between is
 parted. Every value is stored once, and what is in is stored, waits, or is declared as lost."""
 import os
-import pathlib
 import statistics
-import subprocess
 import time
 
 import pytest
 
 from support import books
+from support.certificates import Authority
 from support.ledger import Ledger
 from support.plant import Plant
 from support.process import free_port, wait_until
@@ -125,23 +124,11 @@ def test_broker_is_half_open(rig, rng, rounds):
     plant.finish()
 
 
-def certificate(directory: pathlib.Path, name: str, days: int) -> None:
-    def openssl(*words):
-        subprocess.run(["openssl", *words], cwd=directory, check=True, capture_output=True)
-
-    if not (directory / "ca.pem").exists():
-        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
-                "-subj", "/CN=test CA")
-        (directory / "san").write_text("subjectAltName=IP:127.0.0.1\n")
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", "/CN=broker")
-    openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", str(days),
-            "-extfile", "san", "-out", f"{name}.pem")
-
-
 def test_certificate_of_the_broker_expires(rig, rng, rounds, tmp_path):
     """It is said what is wrong; polling goes on; a renewed certificate is enough."""
-    certificate(tmp_path, "old", -1)
-    certificate(tmp_path, "new", 2)
+    authority = Authority(tmp_path)
+    authority.issue("old", "broker", "IP:127.0.0.1", days=-1)
+    authority.issue("new", "broker", "IP:127.0.0.1")
     plant = Plant(rig)
     tls, broker = free_port(), rig.platform.broker
     plain = ("user root\n" if os.geteuid() == 0 else "") + broker.config.read_text()  # it must read the test's files

@@ -13,77 +13,12 @@ import time
 
 import pytest
 
+from support.historian_probe import (AVG, BOOL, DAY, DOUBLE, HOUR, INT, LAST, LTTB, MINMAX, MINUTE, NONE, RAW, SEC, STRING, T0, TWA,
+                                     UINT, Probe, batch, point, probe)
 from support.postgres import Postgres, program
 from support.process import Processes, free_port, port_is_open, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SEC = 1_000_000
-MINUTE, HOUR, DAY = 60 * SEC, 3600 * SEC, 86400 * SEC
-T0 = 1_700_006_400 * SEC  # 2023-11-15 00:00
-NONE, BOOL, INT, UINT, DOUBLE, STRING = range(6)
-RAW, MINMAX, AVG, LAST, TWA, LTTB = range(6)
-SILENT = ("now ", "batch ", "gap ", "p ")
-
-
-class Probe:
-    """A historian in a process of its own, moved by commands (historian_probe.c)."""
-
-    def __init__(self, build_dir, url: str, *options):
-        self.process = subprocess.Popen([build_dir / "tests/interop/historian_probe", url, *map(str, options)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def send(self, *lines: str) -> None:
-        self.process.stdin.write("".join(line + "\n" for line in lines))
-        self.process.stdin.flush()
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        assert line, f"the probe ended with {self.process.wait()}"
-        return json.loads(line)
-
-    def ask(self, *lines: str):
-        """The answer of the last line; those before must be fine."""
-        self.send(*lines)
-        answers = [self.answer() for line in lines if not line.startswith(SILENT)]
-        for answer in answers[:-1]:
-            assert "error" not in answer, answer
-        return answers[-1]
-
-    def good(self, *lines: str):
-        answer = self.ask(*lines)
-        assert "error" not in answer, answer
-        return answer
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        assert self.process.wait(60) == 0
-
-
-@contextlib.contextmanager
-def probe(build_dir, url, *options, now=T0 + DAY):
-    p = Probe(build_dir, url, *options)
-    p.send(f"now {now}")
-    assert p.ask("reopen") == {"ok": True}
-    try:
-        yield p
-        p.close()
-    finally:
-        p.process.kill()
-
-
-def point(topic: str, time_us: int, kind: int, value, quality: int = 192, series_kind: int | None = None) -> str:
-    if kind == STRING:
-        text = value if isinstance(value, bytes) else value.encode()
-        shown = text.hex() or "-"
-    elif kind == NONE:
-        shown = "-"
-    else:
-        shown = float(value).hex() if kind == DOUBLE else str(int(value))
-    return f"p {topic} bar {kind if series_kind is None else series_kind} {time_us} {quality} {kind} {shown}"
-
-
-def batch(seq: int, *points: str, gateway: str = "gw", lane: int = 0) -> list[str]:
-    return [f"batch {gateway} 7 {lane} {seq}", *points]
 
 
 @pytest.fixture(scope="module")
@@ -519,13 +454,6 @@ def test_errors_name_the_server_and_no_secret(build_dir, server, database):
         assert newer["error"] == "UNSUPPORTED" and "99" in newer["why"]
 
 
-def test_tls_is_used_as_the_url_says(build_dir, server, database):
-    p = Probe(build_dir, database + "?sslmode=require")
-    answer = p.ask("reopen")
-    p.close()
-    assert answer["error"] == "OFFLINE" and "SSL" in answer["why"]  # this server has none
-
-
 # --- values ---
 
 
@@ -571,19 +499,21 @@ def test_partitions_are_made_ahead_and_for_old_values(build_dir, server, databas
         assert len(p.good(f"query a {RAW} {T0 - 400 * DAY} {T0 + DAY} 100")["rows"]) == 8
 
 
-def test_a_plain_owner_of_the_database_is_enough(build_dir, server, database):
-    server.sql("CREATE ROLE plain LOGIN PASSWORD 'p1ain';"
-               f"ALTER DATABASE {server.database} OWNER TO plain")
-    url = database.replace(f"nexus:{server.password}@", "plain:p1ain@")
-    try:
-        with probe(build_dir, url) as pg:
-            assert pg.good(*batch(1, point("a", T0, DOUBLE, 1)), "commit")["points"] == 1
-            pg.good("seal")
-            assert pg.good("stats")["backend"] == "postgres"
-    finally:
-        server.sql(f"ALTER DATABASE {server.database} OWNER TO nexus")
-        server.sql("REASSIGN OWNED BY plain TO nexus", server.database)
-        server.sql("DROP ROLE plain")
+@pytest.fixture
+def plain_database(server, database):
+    """The empty database as its owner sees it, who is no superuser."""
+    server.sql(f"CREATE ROLE plain LOGIN PASSWORD 'p1ain'; ALTER DATABASE {server.database} OWNER TO plain")
+    yield database.replace(f"nexus:{server.password}@", "plain:p1ain@")
+    server.sql(f"ALTER DATABASE {server.database} OWNER TO nexus")
+    server.sql("REASSIGN OWNED BY plain TO nexus", server.database)
+    server.sql("DROP ROLE plain")
+
+
+def test_a_plain_owner_of_the_database_is_enough(build_dir, plain_database):
+    with probe(build_dir, plain_database) as pg:
+        assert pg.good(*batch(1, point("a", T0, DOUBLE, 1)), "commit")["points"] == 1
+        pg.good("seal")
+        assert pg.good("stats")["backend"] == "postgres"
 
 
 def test_the_width_of_partitions_may_change(build_dir, server, database):
@@ -639,14 +569,64 @@ def test_a_partition_let_go_comes_back_when_it_is_wanted(build_dir, server, data
         assert len(p.good(f"query a {RAW} {T0} {T0 + HOUR} 1000")["rows"]) == 101
 
 
-def test_retention_drops_chunks_of_timescale(build_dir, timescale_start):
-    url = timescale_start()
-    with probe(build_dir, url, now=T0) as p:
-        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(500)]), "commit", "seal")
+def chunks_are_dropped(build_dir, url: str, points: int) -> None:
+    Sql(url)("ANALYZE hist.raw")
     with probe(build_dir, url, "5", now=T0 + 7 * DAY) as p:
         p.good("seal")
         assert p.good("stats")["points"] == 0
-    assert Sql(url)("SELECT dropped_points FROM hist.total") == "500"
+        assert p.good(f"query a {RAW} {T0} {T0 + DAY} 10")["rows"] == []
+    assert Sql(url)("SELECT dropped_points FROM hist.total") == str(points)
+
+
+@pytest.mark.parametrize("count", ["quick", "slow-count"])
+def test_retention_drops_chunks_of_timescale(count, build_dir, timescale_start):
+    """Also where they take too long to count."""
+    url = timescale_start(count)
+    with probe(build_dir, url, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(500)]), "commit", "seal")
+    chunks_are_dropped(build_dir, url, 500)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_partition_that_takes_too_long_to_count_goes_all_the_same(is_known, build_dir, server, plain_database):
+    """The server ends the statement, as it does after its time limit: then the books get about how many they were."""
+    name = server.database
+    with probe(build_dir, plain_database, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(3000)]), "commit", "seal")
+    old = "hist.raw_20231115_000000"
+    if is_known:
+        server.sql(f"ANALYZE {old}", name)
+    server.sql(f"ALTER TABLE {old} ENABLE ROW LEVEL SECURITY; ALTER TABLE {old} FORCE ROW LEVEL SECURITY;"
+               f"CREATE POLICY slow ON {old} USING (pg_sleep(60) IS NOT NULL)", name)
+    cancel = f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND query LIKE " \
+             "'SELECT count(*) FROM hist.raw_%' AND wait_event = 'PgSleep'"
+    with probe(build_dir, plain_database, "5", now=T0 + 7 * DAY) as p:
+        p.send("maintain")
+        wait_until(lambda: server.sql(cancel), 20, "the partition being counted")
+        assert p.answer() == {"ok": True}
+    assert server.value(f"SELECT to_regclass('{old}') IS NULL", name) == "t"
+    dropped = int(server.value("SELECT dropped_points FROM hist.total", name))
+    assert dropped == 3000 if is_known else 1500 < dropped < 6000
+
+
+def test_the_apache_licence_is_enough(build_dir, timescale_start):
+    """What only the other licence has is really refused, and nothing of it is missed."""
+    url = timescale_start("apache", "slow-count")
+    sql = Sql(url)
+    with probe(build_dir, url, now=T0) as p:
+        p.good(f"now {T0 + HOUR}", *batch(1, *[point("a", T0 + i * SEC, DOUBLE, i) for i in range(500)]), "commit", "seal")
+        assert p.good("stats")["backend"] == "timescale-apache"
+    for refused in ("ALTER TABLE hist.raw SET (timescaledb.compress)",
+                    "SELECT public.add_compression_policy('hist.raw', INTERVAL '1 day')",
+                    "SELECT count(public.compress_chunk(c)) FROM public.show_chunks('hist.raw') c"):
+        with pytest.raises(AssertionError, match="not supported"):
+            sql(refused)
+    assert sql("SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'") == "0"
+    with probe(build_dir, url, now=T0 + 2 * HOUR) as p:
+        late = p.good(*batch(2, point("a", T0 + 7, DOUBLE, -1), point("a", T0 + 8 * SEC, DOUBLE, 1)), "commit")
+        assert (late["points"], late["duplicate_points"]) == (1, 1)
+        assert len(p.good(f"query a {RAW} {T0} {T0 + HOUR} 1000")["rows"]) == 501
+    chunks_are_dropped(build_dir, url, 501)
 
 
 def test_what_cannot_be_dropped_is_counted_once_and_rollups_go_on(build_dir, server, database):

@@ -8,6 +8,7 @@ import subprocess
 import paho.mqtt.client as paho
 import pytest
 
+from support.certificates import Authority
 from support.process import Processes, free_port, port_is_open, wait_until
 from support.rabbitmq import PASSWORD, USER, RabbitMq
 
@@ -261,18 +262,8 @@ def test_shared_subscription(processes, build_dir, mosquitto):
 
 
 def test_tls(processes, build_dir, tmp_path):
-    def openssl(*words):
-        subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)
-
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
-            "-subj", "/CN=probe CA")
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj",
-            "/CN=localhost")
-    (tmp_path / "san").write_text("subjectAltName=DNS:localhost\n")
-    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-            "-extfile", "san", "-out", "server.pem")
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "other.key", "-out", "other.pem", "-days", "2",
-            "-subj", "/CN=another CA")
+    Authority(tmp_path).issue("server", "localhost", "DNS:localhost")
+    Authority(tmp_path, "other")
     broker = Mosquitto(processes, tmp_path, f"certfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.key\n").start()
     good = Probe(processes, build_dir, broker.port, host="localhost", ca=tmp_path / "ca.pem", id="tls", clean=1)
     good.say("sub tls 1")

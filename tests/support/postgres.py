@@ -43,27 +43,31 @@ def _as_user() -> tuple[list[str], tuple[int, int] | None]:
 
 
 class Postgres:
-    def __init__(self, processes: Processes, directory: pathlib.Path, **settings: str):
-        self.processes, self.directory = processes, pathlib.Path(directory) / "postgres"
+    def __init__(self, processes: Processes, directory: pathlib.Path, primary: "Postgres | None" = None, **settings: str):
+        """primary: a running server that this one is to follow as a standby."""
+        self.processes, self.directory = processes, pathlib.Path(directory) / ("standby" if primary else "postgres")
         self.port = free_port()
         self.settings = {**SETTINGS, **settings}
         self.prefix, self.owner = _as_user()
         self.process: Process | None = None
         self.password = "s3cret"
-        self._make()
-
-    def _make(self) -> None:
         self.directory.mkdir()
         self._let_through()
+        self._follow(primary) if primary else self._make()
+        self.set(**self.settings, port=self.port, unix_socket_directories=str(self.directory))
+
+    def _follow(self, primary: "Postgres") -> None:
+        subprocess.run([*self.prefix, program("pg_basebackup"), "-h", "127.0.0.1", "-p", str(primary.port), "-U", "nexus",
+                        "-D", self.data, "-R", "--checkpoint=fast", "--no-sync"], check=True, cwd="/",
+                       env={**os.environ, "PGPASSWORD": primary.password})
+
+    def _make(self) -> None:
         secret = self.directory / "password"
         secret.write_text(self.password)
         secret.chmod(0o644)
         subprocess.run([*self.prefix, program("initdb"), "-D", self.data, "-U", "nexus", "-A", "scram-sha-256",
                         "--pwfile", secret, "-E", "UTF8", "--locale=C", "--no-sync"],
                        check=True, stdout=subprocess.DEVNULL, cwd="/")
-        with (self.data / "postgresql.conf").open("a") as out:
-            out.writelines(f"{key} = '{value}'\n" for key, value in
-                           {**self.settings, "port": self.port, "unix_socket_directories": str(self.directory)}.items())
 
     def _let_through(self) -> None:
         """pytest's directories are for root only, again whenever another run begins."""
@@ -84,6 +88,34 @@ class Postgres:
 
     def url_of(self, database: str) -> str:
         return f"postgres://nexus:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def offer_tls(self, certificate: pathlib.Path) -> None:
+        """Of NAME.pem with NAME.key and ca.pem beside it; for connections that begin from now on."""
+        for source, name in ((certificate, "server.crt"), (certificate.with_suffix(".key"), "server.key"),
+                             (certificate.with_name("ca.pem"), "ca.crt")):
+            place = self.data / name
+            place.write_bytes(source.read_bytes())
+            place.chmod(0o600)
+            if self.owner:
+                os.chown(place, *self.owner)
+        self.set(ssl="on", ssl_ca_file="ca.crt")
+
+    def set(self, **settings: str) -> None:
+        with (self.data / "postgresql.conf").open("a") as out:
+            out.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
+        self.reload()
+
+    def let_in(self, *rules: str) -> None:
+        """Lines of pg_hba.conf; the first that fits decides."""
+        (self.data / "pg_hba.conf").write_text("".join(rule + "\n" for rule in rules))
+        self.reload()
+
+    def reload(self) -> None:
+        if self.process:
+            self.process.popen.send_signal(signal.SIGHUP)
+
+    def disconnect_all(self) -> None:
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nexus-historian'")
 
     def start(self) -> "Postgres":
         self._let_through()

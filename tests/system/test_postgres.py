@@ -7,10 +7,11 @@ import signal
 import subprocess
 import tempfile
 
-import paho.mqtt.client as paho
 import pytest
 import requests
 
+from support.certificates import Authority
+from support.foreign import publish, stored
 from support.platform import Api
 from support.postgres import Postgres
 from support.process import free_port, port_is_open, wait_until
@@ -38,24 +39,40 @@ def test_values_go_through_the_database_to_the_api(platform, postgres, tmp_path)
     platform.write_devices([])
     platform.start("ingest", "core")
     api = platform.log_in()
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="foreign")
-    client.connect("127.0.0.1", platform.broker.port)
-    client.loop_start()
-    for i in range(20):
-        client.publish("uns/plant/t", f'{{"value": {i}, "quality": "good"}}', qos=1).wait_for_publish(10)
-    client.loop_stop()
+    publish(platform, range(20))
     wait_until(lambda: int(postgres.value("SELECT count(*) FROM metrics", "plant")) == 20, 30, "20 values in the view")
-    question = {"tags": "uns/plant/t", "from": "2020-01-01T00:00:00Z", "fn": "raw", "max_points": 100}
-    assert api.get("/api/v1/history:query", params=question)["series"][0]["v"] == list(range(20))
+    assert stored(api) == list(range(20))
     # No more readers are kept than database.pool_size.
     for _ in range(6):
-        api.get("/api/v1/history:query", params=question)
+        stored(api)
     readers = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nexus-historian' AND query LIKE 'ROLLBACK%'"
     assert 1 <= int(postgres.value(readers)) <= 2
     status = platform.status("ingest")
     assert postgres.password not in str(status) and f"127.0.0.1:{postgres.port}/plant" in status["historian"]["url"]
     for role in platform.roles.values():
         assert postgres.password not in role.text()
+
+
+def test_both_sides_prove_themselves(platform, postgres, tmp_path):
+    """No password at all: the server has a certificate for its name, ingestion and core have one for their user."""
+    authority = Authority(tmp_path)
+    authority.issue("server", "db", "DNS:localhost")
+    authority.issue("client", "nexus")
+    postgres.offer_tls(tmp_path / "server.pem")
+    postgres.let_in("hostssl plant all all cert", "host postgres all all scram-sha-256")
+    wait_until(lambda: postgres.value("SHOW ssl") == "on", 20, "TLS")
+    for role in ("ingest", "core"):
+        platform.extra[role] = ["historian.url=", "database.host=localhost", f"database.port={postgres.port}",
+                                "database.database=plant", f"database.ca_file={tmp_path}/ca.pem",
+                                f"database.cert_file={tmp_path}/client.pem", f"database.key_file={tmp_path}/client.key"]
+    platform.write_devices([])
+    platform.start("ingest", "core")
+    api = platform.log_in()
+    publish(platform, range(20))
+    wait_until(lambda: stored(api) == list(range(20)), 30, "20 values")
+    sessions = postgres.sql("SELECT DISTINCT ssl, client_dn FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+                            " WHERE application_name = 'nexus-historian'")
+    assert sessions == [["t", "/CN=nexus"]]
 
 
 def test_up_with_the_profile_standard(processes, build_dir, postgres, tmp_path):

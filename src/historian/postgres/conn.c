@@ -34,11 +34,12 @@ pg_err_of_state(const char *s)
         const char *prefix;
         enum nx_err err;
     } table[] = {
-        {"53100", NX_E_DISK_FULL}, {"53", NX_E_BUSY},       {"08", NX_E_OFFLINE},   {"57014", NX_E_BUSY},
-        {"57", NX_E_OFFLINE},      {"25006", NX_E_OFFLINE}, {"40", NX_E_BUSY},      {"55", NX_E_BUSY},
-        {"25P03", NX_E_OFFLINE},   {"58", NX_E_IO},         {"XX", NX_E_IO},        {"28", NX_E_AUTH},
-        {"3D", NX_E_CONFIG},       {"3F", NX_E_CONFIG},     {"42501", NX_E_DENIED}, {"42", NX_E_CONFIG},
-        {"0A", NX_E_CONFIG},       {"22", NX_E_RANGE},      {"23", NX_E_RANGE},     {"54", NX_E_RANGE},
+        {"53100", NX_E_DISK_FULL}, {"53", NX_E_BUSY},       {"08", NX_E_OFFLINE},    {"57014", NX_E_BUSY},
+        {"57", NX_E_OFFLINE},      {"25006", NX_E_OFFLINE}, {"40001", NX_E_OFFLINE}, {"40", NX_E_BUSY},
+        {"55", NX_E_BUSY},         {"25P03", NX_E_OFFLINE}, {"58", NX_E_IO},         {"XX", NX_E_IO},
+        {"28", NX_E_AUTH},         {"3D", NX_E_CONFIG},     {"3F", NX_E_CONFIG},     {"42501", NX_E_DENIED},
+        {"42", NX_E_CONFIG},       {"0A", NX_E_CONFIG},     {"22", NX_E_RANGE},      {"23", NX_E_RANGE},
+        {"54", NX_E_RANGE},
     };
 
     for (size_t i = 0; i < MEM_COUNT(table); i++)
@@ -54,10 +55,19 @@ first_line(const char *text)
     return (int)strcspn(text, "\n");
 }
 
+/* Of all we do only reading on a standby can end so: nothing that we write is serializable. */
+static const char *
+remedy_of(const char *state)
+{
+    return strcmp(state, "40001") != 0
+               ? ""
+               : "; the standby had to go on: raise max_standby_streaming_delay or set hot_standby_feedback there";
+}
+
 static enum nx_err
 lost(struct pg_conn *c, struct nx_note *why)
 {
-    const char *text = PQerrorMessage(c->raw);
+    const char *text = c->farewell[0] ? c->farewell : PQerrorMessage(c->raw);
     enum nx_err err = nx_fail(why, NX_E_OFFLINE, "PostgreSQL %s: %.*s", c->shown, first_line(text), text);
 
     pg_disconnect(c);
@@ -80,8 +90,8 @@ failed(struct pg_conn *c, const PGresult *r, struct nx_note *why)
     if (!state || PQstatus(c->raw) == CONNECTION_BAD)
         return lost(c, why);
     (void)snprintf(c->sqlstate, sizeof c->sqlstate, "%s", state);
-    err =
-        nx_fail(why, pg_err_of_state(state), "PostgreSQL %s: %s (SQLSTATE %s)", c->shown, text ? text : "error", state);
+    err = nx_fail(why, pg_err_of_state(state), "PostgreSQL %s: %s (SQLSTATE %s)%s", c->shown, text ? text : "error",
+                  state, remedy_of(state));
     if (ends_session(state))
         pg_disconnect(c);
     return err;
@@ -194,11 +204,16 @@ finish(struct pg_conn *c, PGresult **out, struct nx_note *why)
 
 /* --- connecting --- */
 
+/* Notices are not for us, but a server that hangs up between two statements says why as one. */
 static void
-ignore_notice(void *arg, const PGresult *r)
+take_notice(void *arg, const PGresult *r)
 {
-    (void)arg;
-    (void)r;
+    struct pg_conn *c = arg;
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE), *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    if (severity && strcmp(severity, "FATAL") == 0 && state && text)
+        (void)snprintf(c->farewell, sizeof c->farewell, "%s (SQLSTATE %s)%s", text, state, remedy_of(state));
 }
 
 struct keywords {
@@ -224,13 +239,16 @@ add(struct keywords *k, const char *key, const char *value)
     }
 }
 
-/* What the URL does not say about dead peers is said here. */
+/* What the URL does not say about dead peers and TLS is said here. */
 static struct keywords
 keywords_of(const PQconninfoOption *options, const char *password)
 {
     static const char *const defaults[][2] = {{"application_name", "nexus-historian"}, {"keepalives_idle", "30"},
                                               {"keepalives_interval", "10"},           {"keepalives_count", "3"},
                                               {"tcp_user_timeout", "60000"},           {"client_encoding", "UTF8"}};
+    const struct pg_tls_said said = {option_of(options, "host"), option_of(options, "hostaddr"),
+                                     option_of(options, "sslmode"), option_of(options, "sslrootcert")};
+    struct pg_tls tls = pg_tls_demand(&said);
     struct keywords k = {.count = 0};
 
     for (const PQconninfoOption *o = options; o->keyword; o++)
@@ -239,6 +257,10 @@ keywords_of(const PQconninfoOption *options, const char *password)
     for (size_t i = 0; i < MEM_COUNT(defaults); i++)
         if (!option_of(options, defaults[i][0]))
             add(&k, defaults[i][0], defaults[i][1]);
+    if (tls.mode)
+        add(&k, "sslmode", tls.mode);
+    if (tls.authority)
+        add(&k, "sslrootcert", tls.authority);
     if (password)
         add(&k, "password", password);
     return k;
@@ -292,6 +314,7 @@ pg_disconnect(struct pg_conn *c)
     if (c->raw)
         PQfinish(c->raw);
     c->raw = NULL;
+    c->farewell[0] = '\0';
     c->is_piping = c->is_doubtful = false;
     c->prepared_count = 0;
 }
@@ -302,21 +325,30 @@ pg_is_connected(const struct pg_conn *c)
     return c->raw && PQstatus(c->raw) == CONNECTION_OK;
 }
 
-/* "FATAL:  28P01: password authentication failed": libpq has no field for the state of a refused connection. */
+bool
+pg_is_alive(struct pg_conn *c)
+{
+    struct pollfd fd = {.events = POLLIN};
+
+    while (pg_is_connected(c) && !c->farewell[0]) {
+        fd.fd = PQsocket(c->raw);
+        if (poll(&fd, 1, 0) == 0)
+            return true;
+        if (!PQconsumeInput(c->raw))
+            break;
+        PQfreemem(PQnotifies(c->raw)); /* reads what came: notices */
+    }
+    return false;
+}
+
 static enum nx_err
 refused(struct pg_conn *c, struct nx_note *why)
 {
-    const char *text = PQerrorMessage(c->raw), *at = strstr(text, ":  ");
-    enum nx_err err = NX_E_OFFLINE;
+    char *text;
+    enum nx_err err = pg_refusal(PQerrorMessage(c->raw), &text);
 
-    if (at && strlen(at) > 9 && at[8] == ':') {
-        char state[6] = {0};
-
-        memcpy(state, at + 3, 5);
-        err = pg_err_of_state(state);
-        text = at + 10;
-    }
-    err = nx_fail(why, err, "PostgreSQL %s: %.*s", c->shown, first_line(text), text);
+    (void)nx_fail(why, err, "PostgreSQL %s: %s", c->shown, text);
+    free(text);
     pg_disconnect(c);
     return err;
 }
@@ -347,7 +379,7 @@ start_connection(struct pg_conn *c, struct nx_note *why)
     PQconninfoFree(options);
     if (!c->raw)
         return nx_fail(why, NX_E_IO, "PostgreSQL: out of memory");
-    PQsetNoticeReceiver(c->raw, ignore_notice, NULL);
+    PQsetNoticeReceiver(c->raw, take_notice, c);
     (void)PQsetErrorVerbosity(c->raw, PQERRORS_VERBOSE);
     return PQstatus(c->raw) == CONNECTION_BAD ? refused(c, why) : poll_connection(c, why);
 }

@@ -1,4 +1,5 @@
-/* pg.h -- one connection to PostgreSQL: statements, pipelines, COPY, and what an error means (conn.c).
+/* pg.h -- one connection to PostgreSQL: statements, pipelines, COPY, what an error means (conn.c); TLS and refusals
+ * (login.c).
  *
  * Everything has a deadline: a server that stops answering costs PG_PATIENCE_MS, then the connection is given up.
  * Blocking; one thread. */
@@ -24,6 +25,7 @@ struct pg_conn {
     char *password;              /* NULL: as the URL says */
     char shown[160];             /* "host:port/database", for people */
     char sqlstate[6];            /* of the last error the server told; "" when it told none */
+    char farewell[240];          /* what it said when it hung up on its own */
     bool is_piping, is_doubtful; /* a pipeline failed: which statements it prepared is not known */
     const struct pg_stmt **prepared;
     size_t prepared_count, prepared_cap;
@@ -83,10 +85,12 @@ const char *pg_literal(int64_t time_us, char *buf);
 /* url: a URI or a conninfo string of libpq. NX_E_CONFIG when it is neither. */
 NX_MUST_CHECK enum nx_err pg_conn_init(struct pg_conn *c, const char *url, const char *password, struct nx_note *why);
 void pg_conn_fini(struct pg_conn *c);
-/* Connects when it is not connected. NX_E_OFFLINE, NX_E_AUTH, NX_E_CONFIG (no such database), NX_E_BUSY. */
+/* Connects when it is not connected. NX_E_OFFLINE, NX_E_TLS, NX_E_AUTH, NX_E_CONFIG (no such database), NX_E_BUSY. */
 NX_MUST_CHECK enum nx_err pg_connect(struct pg_conn *c, struct nx_note *why);
 void pg_disconnect(struct pg_conn *c);
 bool pg_is_connected(const struct pg_conn *c);
+/* The same of a connection that nothing was asked on: has the server hung up meanwhile? */
+bool pg_is_alive(struct pg_conn *c);
 
 /* One or several statements as text. */
 NX_MUST_CHECK enum nx_err pg_exec(struct pg_conn *c, const char *sql, struct nx_note *why);
@@ -112,6 +116,22 @@ NX_MUST_CHECK enum nx_err pg_pipe_end(struct pg_conn *c, size_t n, PGresult **re
 /* COPY .. FROM STDIN (FORMAT binary): head and tail of the format are added here, rows are fields as above behind
  * wbuf_be16(number of fields). */
 NX_MUST_CHECK enum nx_err pg_copy(struct pg_conn *c, const char *sql, struct slice rows, struct nx_note *why);
+
+/* --- login.c --- */
+/* What a URL says; each may be NULL. */
+struct pg_tls_said {
+    const char *host, *hostaddr, *mode, *authority;
+};
+/* What libpq is told beyond it (sslmode, sslrootcert); NULL: nothing. Borrowed from the environment or for ever. */
+struct pg_tls {
+    const char *mode, *authority;
+};
+/* A server on another machine, and one whose authority is named, must prove itself (verify-full) unless the URL or the
+ * environment of libpq say another mode; authorities are those of the system unless others are named. */
+struct pg_tls pg_tls_demand(const struct pg_tls_said *said);
+/* What libpq tells of a connection that did not come about, as a text for people with the remedy where it is about TLS;
+ * free() it. */
+enum nx_err pg_refusal(const char *message, char **text);
 
 /* enum nx_err for a SQLSTATE. */
 enum nx_err pg_err_of_state(const char *sqlstate);

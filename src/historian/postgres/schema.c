@@ -309,24 +309,35 @@ drop_partition(struct pg_store *h, const char *table, const char *name, const ch
     return err;
 }
 
-#define COUNT_MOST 5000000.0f
+#define COUNT_MOST 5000000
 
+/* The answer of a statement that counts rows, as long as that takes little time; else, and where about says that they
+ * are many, about is good enough: nothing stays for ever because it cannot be counted. */
 static enum nx_err
-count_points(struct pg_store *h, const char *name, float about, uint64_t *points, struct nx_note *why)
+count_rows(struct pg_store *h, const char *sql, int64_t about, uint64_t *points, struct nx_note *why)
 {
-    PGresult *r;
-    char *sql;
+    PGresult *r = NULL;
     enum nx_err err;
 
     *points = (uint64_t)about;
     if (about > COUNT_MOST)
         return NX_OK;
-    sql = mem_printf("SELECT count(*) FROM hist.%s", name);
-    err = pg_select(&h->conn, sql, &r, why);
-    free(sql);
-    if (err == NX_OK)
+    if ((err = pg_exec(&h->conn, "BEGIN; SET LOCAL statement_timeout = '10s'", why)) != NX_OK)
+        return err;
+    if ((err = pg_select(&h->conn, sql, &r, why)) == NX_OK)
         *points = (uint64_t)pg_i64(r, 0, 0);
     PQclear(r);
+    pg_rollback(&h->conn);
+    return err == NX_E_BUSY && pg_is_connected(&h->conn) ? NX_OK : err;
+}
+
+static enum nx_err
+count_points(struct pg_store *h, const char *name, int64_t about, uint64_t *points, struct nx_note *why)
+{
+    char *sql = mem_printf("SELECT count(*) FROM hist.%s", name);
+    enum nx_err err = count_rows(h, sql, about, points, why);
+
+    free(sql);
     return err;
 }
 
@@ -338,7 +349,7 @@ count_and_drop(struct pg_store *h, const char *table, const PGresult *r, int i, 
     const char *how = pg_is_null(r, i, 1) ? NULL : pg_bool(r, i, 1) ? "FINALIZE" : "CONCURRENTLY";
     int64_t about = pg_i64(r, i, 2);
     uint64_t n = 0;
-    enum nx_err err = points ? count_points(h, name, about < 0 ? 0 : (float)about, &n, why) : NX_OK;
+    enum nx_err err = points ? count_points(h, name, about, &n, why) : NX_OK;
 
     if (err == NX_OK && (err = drop_partition(h, table, name, how, why)) == NX_OK && points)
         *points += n;
@@ -346,18 +357,21 @@ count_and_drop(struct pg_store *h, const char *table, const PGresult *r, int i, 
     return err;
 }
 
-/* Tables of our names that belong to nothing were let go by one that ended before it dropped them. */
+/* Tables of our names that belong to nothing were let go by one that ended before it dropped them. Where nobody has
+ * counted rows yet (-1), the size tells about how many they are. */
 static enum nx_err
 drop_plain(struct pg_store *h, const char *table, int64_t before_us, uint64_t *points, struct nx_note *why)
 {
     char t[PG_TIME_CAP];
     char *sql =
-        mem_printf("SELECT name::text, is_leaving, about_rows::int8, lo FROM hist.partition WHERE parent = '%s'"
-                   " AND hi <= %s UNION ALL SELECT c.relname::text, NULL, c.reltuples::int8, NULL FROM pg_class c"
-                   " JOIN pg_namespace s ON s.oid = c.relnamespace WHERE s.nspname = 'hist' AND c.relkind = 'r'"
-                   " AND c.relname ~ '^%s_[0-9]{8}_[0-9]{6}$'"
+        mem_printf("SELECT name, is_leaving, CASE WHEN rows < 0 THEN pg_relation_size(('hist.' || name)::regclass) / 64"
+                   " ELSE rows END::int8 FROM (SELECT name::text, is_leaving, about_rows, lo FROM hist.partition"
+                   " WHERE parent = '%s' AND hi <= %s UNION ALL SELECT c.relname::text, NULL, c.reltuples, NULL"
+                   " FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace WHERE s.nspname = 'hist'"
+                   " AND c.relkind = 'r' AND c.relname ~ '^%s_[0-9]{8}_[0-9]{6}$'"
                    " AND right(c.relname, 15) < to_char(%s::timestamptz, 'YYYYMMDD_HH24MISS')"
-                   " AND NOT EXISTS(SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) ORDER BY 4 NULLS FIRST",
+                   " AND NOT EXISTS(SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid))"
+                   " AS old(name, is_leaving, rows, lo) ORDER BY lo NULLS FIRST",
                    table, pg_literal(before_us, t), table, t);
     PGresult *r;
     enum nx_err err = pg_select(&h->conn, sql, &r, why);
@@ -394,22 +408,13 @@ static enum nx_err
 count_in_chunks(struct pg_store *h, const char *table, const char *before, int64_t about, uint64_t *points,
                 struct nx_note *why)
 {
-    PGresult *r;
-    char *sql;
-    enum nx_err err;
+    char *sql = mem_printf("SELECT count(*) FROM hist.%s WHERE time < (SELECT max(range_end) FROM"
+                           " timescaledb_information.chunks WHERE hypertable_schema = 'hist' AND hypertable_name = '%s'"
+                           " AND range_end <= %s)",
+                           table, table, before);
+    enum nx_err err = count_rows(h, sql, about, points, why);
 
-    *points = (uint64_t)about;
-    if (about > (int64_t)COUNT_MOST)
-        return NX_OK;
-    sql = mem_printf("SELECT count(*) FROM hist.%s WHERE time < (SELECT max(range_end) FROM"
-                     " timescaledb_information.chunks WHERE hypertable_schema = 'hist' AND hypertable_name = '%s'"
-                     " AND range_end <= %s)",
-                     table, table, before);
-    err = pg_select(&h->conn, sql, &r, why);
     free(sql);
-    if (err == NX_OK)
-        *points = (uint64_t)pg_i64(r, 0, 0);
-    PQclear(r);
     return err;
 }
 

@@ -35,6 +35,12 @@ pg_store_close(struct historian *base)
     free(h);
 }
 
+static bool
+pg_store_is_connected(struct historian *base)
+{
+    return pg_is_alive(&pg_store_of(base)->conn);
+}
+
 /* --- the URL --- */
 
 /* Takes "chunk_interval=<hours>" out of the parameters of a URL: libpq refuses what it does not know. */
@@ -118,10 +124,10 @@ open_postgresql(struct historian **out, const struct historian_conf *conf, struc
 #define BACKEND(prefix, open_function)                                                                                 \
     {                                                                                                                  \
         .scheme = (prefix), .max_writers = MAX_WRITERS, .open = (open_function), .close = pg_store_close,              \
-        .commit = pg_store_commit, .is_committed = pg_store_is_committed, .maintain = pg_store_maintain,               \
-        .seal = pg_store_seal, .ledger = pg_store_ledger, .stats = pg_store_stats, .begin = pg_store_begin,            \
-        .end = pg_store_end, .find = pg_store_find, .each_series = pg_store_each_series, .scan = pg_store_scan,        \
-        .before = pg_store_before                                                                                      \
+        .is_connected = pg_store_is_connected, .commit = pg_store_commit, .is_committed = pg_store_is_committed,       \
+        .maintain = pg_store_maintain, .seal = pg_store_seal, .ledger = pg_store_ledger, .stats = pg_store_stats,      \
+        .begin = pg_store_begin, .end = pg_store_end, .find = pg_store_find, .each_series = pg_store_each_series,      \
+        .scan = pg_store_scan, .before = pg_store_before                                                               \
     }
 
 const struct historian_backend historian_postgres = BACKEND("postgres:", open_postgres);
