@@ -1,30 +1,16 @@
 /* bench: model base */
 /* Batch records: 1,000 series of doubles, read in turn as a poller does; and tag messages. */
+#include "bench.h"
+
 #include "base/mem.h"
 #include "model/batch.h"
 #include "model/tagmsg.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SERIES 1000u
 #define BATCH  5000u
-
-static double
-now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void
-print(const char *name, double value, const char *unit, double bytes)
-{
-    printf("{\"case\":\"%s\",\"value\":%.0f,\"unit\":\"%s\",\"bytes_each\":%.2f}\n", name, value, unit, bytes);
-}
 
 static struct series *
 make_series(struct arena *a)
@@ -60,7 +46,7 @@ encode(const struct series *series, bool compress, unsigned rounds, struct wbuf 
 {
     const struct batch_header hdr = {slice_str("gw-1"), 1, 0, 1};
     struct batch_writer *bw = batch_writer_new();
-    double begin = now_s();
+    double begin = bench_s();
 
     for (unsigned r = 0; r < rounds; r++) {
         wbuf_reset(out);
@@ -68,8 +54,8 @@ encode(const struct series *series, bool compress, unsigned rounds, struct wbuf 
         if (batch_writer_finish(bw, &hdr, compress, out) != NX_OK)
             abort();
     }
-    print(compress ? "batch_encode_zstd" : "batch_encode", rounds * (double)BATCH / (now_s() - begin), "points/s",
-          (double)out->len / BATCH);
+    bench_print(compress ? "batch_encode_zstd" : "batch_encode", rounds * (double)BATCH / (bench_s() - begin),
+                "points/s", (double)out->len / BATCH);
     batch_writer_free(&bw);
 }
 
@@ -78,14 +64,14 @@ decode(const struct wbuf *in, const char *name, unsigned rounds)
 {
     struct arena a = {0};
     struct batch b;
-    double begin = now_s();
+    double begin = bench_s();
 
     for (unsigned r = 0; r < rounds; r++) {
         arena_reset(&a);
         if (batch_decode(wbuf_slice_of(in), &a, &b, NULL) != NX_OK || b.point_count != BATCH)
             abort();
     }
-    print(name, rounds * (double)BATCH / (now_s() - begin), "points/s", (double)in->len / BATCH);
+    bench_print(name, rounds * (double)BATCH / (bench_s() - begin), "points/s", (double)in->len / BATCH);
     arena_free(&a);
 }
 
@@ -102,7 +88,7 @@ tag_messages(enum tagmsg_format format, const char *name, unsigned rounds)
     struct wbuf out = wbuf_init(0), scratch = wbuf_init(0);
     struct tagmsg m = {.quality = NX_Q_GOOD, .unit = slice_str("°C"), .has_seq = true}, back;
     struct tagmsg_list list = {0};
-    double begin = now_s();
+    double begin = bench_s();
 
     for (unsigned r = 0; r < rounds; r++) {
         wbuf_reset(&out);
@@ -111,19 +97,19 @@ tag_messages(enum tagmsg_format format, const char *name, unsigned rounds)
         m.seq = r;
         tagmsg_encode(&out, format, &m);
     }
-    print_ns("encode", name, now_s() - begin, rounds, out.len);
-    begin = now_s();
+    print_ns("encode", name, bench_s() - begin, rounds, out.len);
+    begin = bench_s();
     for (unsigned r = 0; r < rounds; r++) {
         if (tagmsg_decode(wbuf_slice_of(&out), &scratch, &back, NULL) != NX_OK)
             abort();
     }
-    print_ns("decode", name, now_s() - begin, rounds, out.len);
-    begin = now_s();
+    print_ns("decode", name, bench_s() - begin, rounds, out.len);
+    begin = bench_s();
     for (unsigned r = 0; r < rounds; r++) {
         if (tagmsg_decode_list(wbuf_slice_of(&out), slice(NULL, 0), &scratch, &list, NULL) != NX_OK)
             abort();
     }
-    print_ns("decode_list", name, now_s() - begin, rounds, out.len);
+    print_ns("decode_list", name, bench_s() - begin, rounds, out.len);
     wbuf_free(&out);
     wbuf_free(&scratch);
     tagmsg_list_free(&list);
@@ -132,7 +118,7 @@ tag_messages(enum tagmsg_format format, const char *name, unsigned rounds)
 int
 main(int argc, char **argv)
 {
-    unsigned rounds = argc > 1 && strcmp(argv[1], "--quick") == 0 ? 2 : 2000;
+    unsigned rounds = bench_is_quick(argc, argv) ? 2 : 2000;
     struct arena a = {0};
     struct series *series = make_series(&a);
     struct wbuf out = wbuf_init(0);

@@ -1,5 +1,7 @@
 /* bench: gateway_data model base */
 /* Expressions: evaluations alone, and calculated tags driven by changes of what they read. */
+#include "bench.h"
+
 #include "gateway/calc.h"
 #include "gateway/normalize.h"
 
@@ -7,19 +9,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #define TAGS 1000u
-
-static double
-now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void
 print(const char *name, double value)
@@ -47,13 +38,13 @@ evaluate(const char *name, const char *text, unsigned rounds)
 
     if (expr_scan(&a, text, &names, &t, &why) != NX_OK || expr_compile(box, &t, &ref, &why) != NX_OK)
         abort();
-    double begin = now_s();
+    double begin = bench_s();
     for (unsigned i = 0; i < rounds; i++) {
         args[0].d = i;
         if (expr_eval(box, ref, &t, args, &out, &why) != NX_OK)
             abort();
     }
-    print(name, rounds / (now_s() - begin));
+    print(name, rounds / (bench_s() - begin));
     expr_box_free(&box);
     arena_free(&a);
 }
@@ -104,7 +95,7 @@ chains(unsigned rounds)
     }
     slots[0].value = nx_value_double(1);
     calc_add_device(c, &dev);
-    double begin = now_s();
+    double begin = bench_s();
     for (unsigned r = 0; r < rounds; r++) {
         slots[0].value.d = r;
         calc_touch(c, &slots[0]);
@@ -112,7 +103,7 @@ chains(unsigned rounds)
     }
     if (calc_evaluations(c) != (uint64_t)rounds * TAGS)
         abort();
-    print("calculated_tags", (double)calc_evaluations(c) / (now_s() - begin));
+    print("calculated_tags", (double)calc_evaluations(c) / (bench_s() - begin));
     calc_free(&c);
     arena_free(&a);
 }
@@ -120,7 +111,7 @@ chains(unsigned rounds)
 int
 main(int argc, char **argv)
 {
-    bool is_quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
+    bool is_quick = bench_is_quick(argc, argv);
     unsigned rounds = is_quick ? 1000 : 2000000;
 
     evaluate("expr_product", "a * b / 3.6", rounds);

@@ -4,6 +4,8 @@
  * point when sealed, and of rollups; a million points of one tag to the minimum and maximum of 2,000 pixels; 8 tags of
  * 24 hours at 1 Hz from rollups.
  */
+#include "bench.h"
+
 #include "base/mem.h"
 #include "base/num.h"
 #include "historian/historian.h"
@@ -16,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SERIES 1000u
@@ -42,15 +43,6 @@ static int64_t
 bench_now(void)
 {
     return atomic_load(&wall_us);
-}
-
-static double
-now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static void
@@ -144,12 +136,12 @@ append_log(const char *path, unsigned rounds)
 {
     static uint8_t rows[BATCH * 24];
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    double begin = now_s();
+    double begin = bench_s();
 
     for (unsigned r = 0; r < rounds; r++)
         if (write(fd, rows, sizeof rows) != (ssize_t)sizeof rows || fdatasync(fd) != 0)
             abort();
-    begin = now_s() - begin;
+    begin = bench_s() - begin;
     (void)close(fd);
     (void)unlink(path);
     return rounds * (double)BATCH / begin;
@@ -189,9 +181,9 @@ commit_all(struct bench *b, unsigned rounds, double *took, bool keeps)
         double begin;
 
         fill(b, SERIES);
-        begin = now_s();
+        begin = bench_s();
         commit(b, SERIES, keeps);
-        total += took[r] = now_s() - begin;
+        total += took[r] = bench_s() - begin;
     }
     qsort(took, rounds, sizeof *took, compare_doubles);
     return total;
@@ -202,15 +194,15 @@ static double
 finish(struct bench *b, double *last_seal)
 {
     struct nx_note why;
-    double begin = now_s();
+    double begin = bench_s();
 
     must(historian_seal(b->h, &why), &why);
-    *last_seal = now_s() - begin;
+    *last_seal = bench_s() - begin;
     (void)printf("{\"case\":\"historian_last_seal\",\"value\":%.0f,\"unit\":\"ms\"}\n", *last_seal * 1e3);
     atomic_fetch_add(&wall_us, INT64_C(86400) * 1000000);
-    begin = now_s();
+    begin = bench_s();
     must(historian_seal(b->h, &why), &why);
-    return now_s() - begin;
+    return bench_s() - begin;
 }
 
 static void
@@ -274,11 +266,11 @@ bench_query(struct bench *b, unsigned rounds)
     }
     q.to_us = b->time_us[0] + 1;
     for (unsigned r = 0; r < 5; r++) {
-        double begin = now_s();
+        double begin = bench_s();
 
         rows = 0;
         must(historian_query(b->h, &q, &a, count_row, &rows, &summary, &why), &why);
-        begin = now_s() - begin;
+        begin = bench_s() - begin;
         best = begin < best ? begin : best;
     }
     (void)printf("{\"case\":\"historian_minmax_2000px\",\"value\":%.1f,\"unit\":\"ms\",\"raw_points\":%llu,\"rows\":%u,"
@@ -307,12 +299,12 @@ bench_day(struct bench *b, unsigned rounds, const char *name, bool is_over)
     atomic_fetch_add(&wall_us, is_over ? INT64_C(86400) * 1000000 : 0);
     must(historian_seal(b->h, &why), &why);
     for (unsigned r = 0; r < MEM_COUNT(took); r++) {
-        took[r] = now_s();
+        took[r] = bench_s();
         for (unsigned tag = 0; tag < 8; tag++) {
             q.topic = b->topics[tag];
             must(historian_query(b->h, &q, &a, count_row, &rows, &summary, &why), &why);
         }
-        took[r] = now_s() - took[r];
+        took[r] = bench_s() - took[r];
     }
     qsort(took, MEM_COUNT(took), sizeof *took, compare_doubles);
     (void)printf("{\"case\":\"%s\",\"value\":%.2f,\"unit\":\"ms\",\"max_ms\":%.2f,\"points\":%llu,\"resolution\":%d}\n",
@@ -339,7 +331,7 @@ init(struct bench *b)
 int
 main(int argc, char **argv)
 {
-    bool quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
+    bool quick = bench_is_quick(argc, argv);
     struct bench *b = mem_alloc(sizeof *b);
 
     init(b);

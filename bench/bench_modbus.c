@@ -1,29 +1,14 @@
 /* bench: modbus base */
 /* The Modbus codec alone: one frame of 125 registers is a request encoded, a reply taken off the stream and checked,
  * and every value in it decoded; as 125 tags of 16 bits and as 62 floats, in both framings. */
+#include "bench.h"
+
 #include "modbus/modbus_frame.h"
 #include "modbus/modbus_value.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define REGS 125u
-
-static double
-now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void
-print(const char *name, double value, const char *unit, double bytes)
-{
-    printf("{\"case\":\"%s\",\"value\":%.0f,\"unit\":\"%s\",\"bytes_each\":%.2f}\n", name, value, unit, bytes);
-}
 
 /* The reply that holds register r * 7 at place r; floats then are small numbers. */
 static size_t
@@ -72,7 +57,7 @@ exchange(enum modbus_framing framing, enum nx_data_type type, uint8_t order, con
     struct modbus_reply reply;
     uint8_t out[MODBUS_ADU_MAX], in[MODBUS_ADU_MAX];
     size_t len = make_reply(framing, in), sent = 0;
-    double sum = 0, begin = now_s();
+    double sum = 0, begin = bench_s();
 
     for (unsigned i = 0; i < n; i++)
         addrs[i] = (struct modbus_addr){MODBUS_HOLDING,        (uint8_t)type,   order, MODBUS_NO_BIT,
@@ -86,13 +71,13 @@ exchange(enum modbus_framing framing, enum nx_data_type type, uint8_t order, con
     }
     if (sum < 0 || sent == 0)
         abort();
-    print(name, rounds * (double)n / (now_s() - begin), "tags/s", (double)(len + sent / rounds) / n);
+    bench_print(name, rounds * (double)n / (bench_s() - begin), "tags/s", (double)(len + sent / rounds) / n);
 }
 
 int
 main(int argc, char **argv)
 {
-    unsigned rounds = argc > 1 && strcmp(argv[1], "--quick") == 0 ? 20 : 200000;
+    unsigned rounds = bench_is_quick(argc, argv) ? 20 : 200000;
 
     exchange(MODBUS_MBAP, NX_DT_UINT16, 0, "modbus_tcp_uint16", rounds);
     exchange(MODBUS_MBAP, NX_DT_FLOAT32, 0, "modbus_tcp_float32", rounds);

@@ -1,10 +1,11 @@
 /* bench: mqtt loop base */
 /* The MQTT session alone, no socket: 64 kB reads of 100 B messages with batched acknowledgements, and publishing. */
+#include "bench.h"
+
 #include "mqtt/session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { WINDOW = 1000, READ_BYTES = 65536 };
 
@@ -45,15 +46,6 @@ on_warning(void *arg, const struct nx_note *why)
     (void)arg, (void)why;
 }
 
-static double
-now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void
 print(const char *name, enum mqtt_version version, unsigned long n, double seconds)
 {
@@ -78,20 +70,20 @@ bench_receiving(struct mqtt_session *s, const struct mqtt_publication *pub, unsi
         wbuf_slice(&w, pub->payload);
     }
     received = 0;
-    double begin = now_s();
+    double begin = bench_s();
     for (unsigned i = 0; i < rounds; i++) {
         feed(s, w.p, w.len / 2); /* cuts a message */
         feed(s, w.p + w.len / 2, w.len - w.len / 2);
         mqtt_session_flush(s, 0);
     }
-    print("mqtt_receive_and_ack", s->conf->version, received, now_s() - begin);
+    print("mqtt_receive_and_ack", s->conf->version, received, bench_s() - begin);
     wbuf_free(&w);
 }
 
 static void
 bench_publishing(struct mqtt_session *s, const struct mqtt_publication *pub, unsigned rounds)
 {
-    double begin = now_s();
+    double begin = bench_s();
 
     for (unsigned i = 0; i < rounds; i++) {
         for (unsigned k = 0; k < WINDOW; k++)
@@ -103,7 +95,7 @@ bench_publishing(struct mqtt_session *s, const struct mqtt_publication *pub, uns
             feed(s, ack, sizeof ack);
         }
     }
-    print("mqtt_publish", s->conf->version, rounds * (unsigned long)WINDOW, now_s() - begin);
+    print("mqtt_publish", s->conf->version, rounds * (unsigned long)WINDOW, bench_s() - begin);
 }
 
 int
@@ -112,7 +104,7 @@ main(int argc, char **argv)
     static const struct session_ops ops = {on_send, on_room, on_online, on_message, on_warning};
     static const enum mqtt_version versions[] = {MQTT_V311, MQTT_V5};
     static uint8_t payload[100];
-    bool is_quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
+    bool is_quick = bench_is_quick(argc, argv);
 
     for (size_t i = 0; i < 2; i++) {
         bool is_v5 = versions[i] == MQTT_V5;

@@ -1,5 +1,7 @@
 /* bench: gateway_data spool model loop obs base */
 /* Readings through normalizer and filter: the same again, and new each time. No spool, no broker. */
+#include "bench.h"
+
 #include "gateway/normalize.h"
 #include "gateway/points.h"
 
@@ -7,8 +9,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #define SLOTS 1000u
 
@@ -20,15 +20,6 @@ publish(void *arg, const struct mqtt_publication *pub, mqtt_done_cb *done, void 
     (void)done;
     (void)done_arg;
     return NX_OK;
-}
-
-static double
-now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 struct kind {
@@ -56,7 +47,7 @@ run(const struct kind *k, bool is_changing, unsigned rounds)
 
     for (unsigned i = 0; i < SLOTS; i++)
         slots[i] = (struct slot){.tag = &k->tag, .key = i, .series = {.data_type = (uint8_t)normalize_type(&k->tag)}};
-    double begin = now_s();
+    double begin = bench_s();
     for (unsigned r = 0; r < rounds; r++) {
         for (unsigned i = 0; i < SLOTS; i++) {
             struct sample s = {.value = value_of(k, is_changing ? r + i : i), .quality = NX_Q_GOOD};
@@ -64,7 +55,7 @@ run(const struct kind *k, bool is_changing, unsigned rounds)
             changed += points_take(ps, &slots[i], &s);
         }
     }
-    double ns = (now_s() - begin) * 1e9 / rounds / SLOTS;
+    double ns = (bench_s() - begin) * 1e9 / rounds / SLOTS;
     if (changed != (is_changing ? rounds * SLOTS : SLOTS))
         abort();
     printf("{\"case\":\"points_take_%s_%s\",\"value\":%.1f,\"unit\":\"ns/point\"}\n", k->name,
@@ -87,7 +78,7 @@ main(int argc, char **argv)
          false},
         {"float32", {.id = "t", .data_type = NX_DT_FLOAT32, .scale_factor = 1}, true},
     };
-    unsigned rounds = argc > 1 && strcmp(argv[1], "--quick") == 0 ? 20 : 5000;
+    unsigned rounds = bench_is_quick(argc, argv) ? 20 : 5000;
 
     for (size_t i = 0; i < MEM_COUNT(kinds); i++) {
         run(&kinds[i], false, rounds);

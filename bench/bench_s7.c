@@ -1,15 +1,15 @@
 /* bench: s7 base */
 /* The S7 codec alone: one job is a request encoded from the plan, a reply taken off the stream and checked, and every
  * value in it decoded; dense words and REALs at the PDUs of real CPUs, and scattered words (20 items a job). */
+#include "bench.h"
+
 #include "s7/s7_iso.h"
 #include "s7/s7_plan.h"
 #include "s7/s7_value.h"
 
 #include "base/mem.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define TAGS 1000u
 
@@ -24,15 +24,6 @@ struct rig {
     double sum;
     size_t sent, received;
 };
-
-static double
-now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void
 put_reply(const struct s7_plan *plan, const struct s7_request *rq, struct wbuf *out)
@@ -132,15 +123,14 @@ run(const char *name, unsigned pdu, unsigned step, enum s7_type type, unsigned r
     double begin, s;
 
     make(r, pdu, step, type);
-    begin = now_s();
+    begin = bench_s();
     for (unsigned round = 0; round < rounds; round++)
         for (uint32_t i = 0; i < r->plan.request_count; i++)
             exchange(r, i);
-    s = now_s() - begin;
+    s = bench_s() - begin;
     if (r->sum < 0 || r->sent == 0)
         abort();
-    printf("{\"case\":\"s7_%s\",\"value\":%.0f,\"unit\":\"tags/s\",\"bytes_each\":%.2f}\n", name,
-           TAGS * (double)rounds / s, (double)(r->sent + r->received) / rounds / TAGS);
+    bench_print(name, TAGS * (double)rounds / s, "tags/s", (double)(r->sent + r->received) / rounds / TAGS);
     drop(r);
     free(r);
 }
@@ -148,11 +138,11 @@ run(const char *name, unsigned pdu, unsigned step, enum s7_type type, unsigned r
 int
 main(int argc, char **argv)
 {
-    unsigned rounds = argc > 1 && strcmp(argv[1], "--quick") == 0 ? 5 : 20000;
+    unsigned rounds = bench_is_quick(argc, argv) ? 5 : 20000;
 
-    run("int_pdu240", 240, 2, S7_INT, rounds);
-    run("int_pdu960", 960, 2, S7_INT, rounds);
-    run("real_pdu240", 240, 4, S7_REAL, rounds);
-    run("scattered_int_pdu240", 240, 40, S7_INT, rounds);
+    run("s7_int_pdu240", 240, 2, S7_INT, rounds);
+    run("s7_int_pdu960", 960, 2, S7_INT, rounds);
+    run("s7_real_pdu240", 240, 4, S7_REAL, rounds);
+    run("s7_scattered_int_pdu240", 240, 40, S7_INT, rounds);
     return 0;
 }

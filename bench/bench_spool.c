@@ -1,23 +1,15 @@
 /* bench: spool loop base */
 /* P11: append of 4 kB batch records of 100 points, read-back of a backlog, the flow of a healthy link, a restart. */
+#include "bench.h"
+
 #include "base/mem.h"
 #include "spool/spool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define POINTS 100u
 #define BODY   4096u
-
-static double
-now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void
 print(const char *name, unsigned records, double seconds)
@@ -73,7 +65,7 @@ read_all(struct spool *sp, unsigned n)
 int
 main(int argc, char **argv)
 {
-    bool is_quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
+    bool is_quick = bench_is_quick(argc, argv);
     unsigned n = is_quick ? 200 : 50000;
     char dir[] = "/tmp/bench_spool.XXXXXX", command[64];
     struct loop *loop = loop_fake_new();
@@ -82,24 +74,24 @@ main(int argc, char **argv)
     if (!mkdtemp(dir))
         return 1;
     sp = open_spool(loop, dir, false);
-    double begin = now_s();
+    double begin = bench_s();
     append(sp, n, 0);
-    print("spool_append", n, now_s() - begin);
-    begin = now_s();
+    print("spool_append", n, bench_s() - begin);
+    begin = bench_s();
     read_all(sp, n);
-    print("spool_replay", n, now_s() - begin);
-    begin = now_s();
+    print("spool_replay", n, bench_s() - begin);
+    begin = bench_s();
     spool_free_range(sp, 0, UINT64_MAX);
     append(sp, n, 50);
-    print("spool_flow", n, now_s() - begin);
+    print("spool_flow", n, bench_s() - begin);
     append(sp, n, 0);
     spool_close(&sp);
-    begin = now_s();
+    begin = bench_s();
     sp = open_spool(loop, dir, true);
-    print("spool_recover", n, now_s() - begin);
-    begin = now_s();
+    print("spool_recover", n, bench_s() - begin);
+    begin = bench_s();
     append(sp, is_quick ? 5 : 500, 0);
-    print("spool_append_strict", is_quick ? 5 : 500, now_s() - begin);
+    print("spool_append_strict", is_quick ? 5 : 500, bench_s() - begin);
     spool_close(&sp);
     loop_free(&loop);
     (void)snprintf(command, sizeof command, "rm -rf %s", dir);

@@ -5,6 +5,7 @@
  *
  * Run it after the historian has made its tables: it makes a copy of hist.raw's definition (columns, indexes, one
  * partition more where it is partitioned), fills that and drops it. Prints one JSON line. */
+#include "bench.h"
 #include "option.h"
 
 #include "base/mem.h"
@@ -34,15 +35,6 @@ struct runner {
     uint64_t rows;
     uint32_t *latencies_us, count;
 };
-
-static uint64_t
-now_ns(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static void
 fail(const PGconn *c, const char *what)
@@ -123,15 +115,15 @@ run(void *arg)
     PGconn *c = connect_to();
     struct wbuf w = wbuf_init(0);
 
-    while (now_ns() < plan.end_ns) {
+    while (bench_ns() < plan.end_ns) {
         uint64_t began;
 
         put_rows(&w, __atomic_fetch_add(&plan.next, 1, __ATOMIC_RELAXED));
-        began = now_ns();
+        began = bench_ns();
         copy_once(c, &w);
         me->rows += plan.rows;
         if (me->count < MAX_LATENCIES)
-            me->latencies_us[me->count++] = (uint32_t)((now_ns() - began) / 1000);
+            me->latencies_us[me->count++] = (uint32_t)((bench_ns() - began) / 1000);
     }
     wbuf_free(&w);
     PQfinish(c);
@@ -155,32 +147,23 @@ make_table(PGconn *c)
         " END $$");
 }
 
-static int
-compare(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 static void
 print_result(struct runner *runners, size_t n, double seconds)
 {
     uint32_t *all = mem_calloc(n * MAX_LATENCIES, sizeof *all);
     uint64_t rows = 0;
-    size_t count = 0, middle, late;
+    size_t count = 0;
+    struct bench_delays d;
 
     for (size_t i = 0; i < n; i++) {
         rows += runners[i].rows;
         memcpy(all + count, runners[i].latencies_us, runners[i].count * sizeof *all);
         count += runners[i].count;
     }
-    qsort(all, count, sizeof *all, compare);
-    middle = count / 2;
-    late = count * 99 / 100;
+    d = bench_delays(all, count);
     (void)printf("{\"case\":\"P7 raw sorted COPY, %zu connections\",\"value\":%.0f,\"unit\":\"points/s\","
                  "\"commit_p50_ms\":%.1f,\"commit_p99_ms\":%.1f,\"commits\":%zu}\n",
-                 n, (double)rows / seconds, all[middle] / 1000.0, all[late] / 1000.0, count);
+                 n, (double)rows / seconds, d.p50_ms, d.p99_ms, count);
     free(all);
 }
 
@@ -203,7 +186,7 @@ main(int argc, char **argv)
     c = connect_to();
     make_table(c);
     plan.start_us = (int64_t)time(NULL) * 1000000 - INT64_C(3600000000);
-    began = now_ns();
+    began = bench_ns();
     plan.end_ns = began + plan.seconds * 1000000000u;
     for (size_t i = 0; i < n; i++) {
         runners[i].latencies_us = mem_calloc(MAX_LATENCIES, sizeof(uint32_t));
@@ -212,7 +195,7 @@ main(int argc, char **argv)
     }
     for (size_t i = 0; i < n; i++)
         pthread_join(runners[i].thread, NULL);
-    print_result(runners, n, (double)(now_ns() - began) / 1e9);
+    print_result(runners, n, (double)(bench_ns() - began) / 1e9);
     exec(c, "DROP SCHEMA bench_copy CASCADE");
     PQfinish(c);
     for (size_t i = 0; i < n; i++)

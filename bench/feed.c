@@ -5,6 +5,7 @@
  * Keeps `window` batches unacknowledged, like a gateway with a backlog; with a rate (points/s) no more than that is
  * sent. What is not acknowledged within 2 s is sent again. Prints one JSON line: points committed per second, time from
  * publishing to the commit acknowledgement (p50, p99), points never acknowledged, batches sent again. */
+#include "bench.h"
 #include "option.h"
 
 #include "base/mem.h"
@@ -213,26 +214,17 @@ on_end(struct loop_timer *t, void *arg)
         loop_stop(f->loop);
 }
 
-static int
-compare(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 static void
 print_result(struct feed *f)
 {
     double seconds = f->ended_ms > f->began_ms ? (double)(f->ended_ms - f->began_ms) / 1000 : 0;
-    uint64_t n = f->latency_count, middle = n / 2, late = n * 99 / 100;
+    struct bench_delays d = bench_delays(f->latencies_us, f->latency_count);
 
-    qsort(f->latencies_us, n, sizeof *f->latencies_us, compare);
     (void)printf("{\"case\":\"P7 ingest through broker\",\"value\":%.0f,\"unit\":\"points/s\",\"seconds\":%.1f,"
                  "\"points\":%llu,\"loss\":%llu,\"resent\":%llu,\"ack_p50_ms\":%.1f,\"ack_p99_ms\":%.1f}\n",
                  seconds > 0 ? (double)f->acked_points / seconds : 0, seconds, (unsigned long long)f->acked_points,
-                 (unsigned long long)(f->sent_points - f->acked_points), (unsigned long long)f->resent,
-                 f->latencies_us[middle] / 1000.0, f->latencies_us[late] / 1000.0);
+                 (unsigned long long)(f->sent_points - f->acked_points), (unsigned long long)f->resent, d.p50_ms,
+                 d.p99_ms);
 }
 
 static void

@@ -4,6 +4,7 @@
  *
  * Its Modbus server answers every holding register read with the clock (uint64 nanoseconds in four registers), so each
  * tag message carries the moment at which the device spoke. Prints one JSON line: messages, p50 and p99. */
+#include "bench.h"
 #include "option.h"
 
 #include "base/mem.h"
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MAX_SAMPLES   2000000u
@@ -33,15 +33,6 @@ struct latency {
     uint32_t count;
     struct loop_timer timer;
 };
-
-static uint64_t
-clock_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /* --- the device: one thread a connection --- */
 
@@ -63,7 +54,7 @@ static size_t
 answer(const uint8_t *request, uint8_t *reply)
 {
     unsigned registers = (unsigned)request[10] << 8 | request[11];
-    uint64_t now = clock_ns();
+    uint64_t now = bench_ns();
 
     memcpy(reply, request, 8);
     if (request[7] != 3 || registers == 0 || registers > MAX_REGISTERS) {
@@ -132,7 +123,7 @@ static void
 on_message(void *arg, const struct mqtt_message *msg)
 {
     struct latency *l = arg;
-    uint64_t now = clock_ns();
+    uint64_t now = bench_ns();
     struct tagmsg tag;
 
     wbuf_reset(&l->scratch);
@@ -162,14 +153,6 @@ on_end(struct loop_timer *t, void *arg)
     loop_stop(((struct latency *)arg)->loop);
 }
 
-static int
-compare(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -193,12 +176,10 @@ main(int argc, char **argv)
     mqtt_start(l.mqtt);
     loop_timer_start(l.loop, &l.timer, seconds * 1000, 0, on_end, &l);
     loop_run(l.loop);
-    qsort(l.samples_us, l.count, sizeof *l.samples_us, compare);
+    struct bench_delays d = bench_delays(l.samples_us, l.count);
     (void)printf("{\"case\":\"P5 device to subscriber\",\"value\":%.3f,\"unit\":\"ms p50\",\"p99_ms\":%.3f,"
                  "\"messages\":%u,\"achieved_rate\":%.0f}\n",
-                 l.count ? l.samples_us[l.count / 2] / 1000.0 : 0,
-                 l.count ? l.samples_us[(uint64_t)l.count * 99 / 100] / 1000.0 : 0, l.count,
-                 (double)l.count / (double)seconds);
+                 d.p50_ms, d.p99_ms, l.count, (double)l.count / (double)seconds);
     mqtt_free(&l.mqtt);
     wbuf_free(&l.scratch);
     free(l.samples_us);

@@ -1,17 +1,11 @@
 /* fuzz: model base */
 /* Tag messages from anywhere, JSON or MessagePack, one or several: what is accepted can be written in every format and
  * is read again as the same. */
+#include "must.h"
+
 #include "model/tagmsg.h"
 
-#include <stdlib.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
-
-#define MUST(condition)                                                                                                \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            abort();                                                                                                   \
-    } while (0)
 
 /* Written towards the past in ms. 0 means no time, and times before 1980 are not read back as numbers. */
 static bool

@@ -2,6 +2,8 @@
 /* JSON tag messages against jansson, both ways: what jansson and the schema below allow we read, and as the same
  * values; everything else we refuse. Left out: duplicate members, v beside value, and what the two parsers bound
  * differently (depth, whole numbers beyond 64 bits, numbers of more than 63 characters). */
+#include "must.h"
+
 #include "base/timefmt.h"
 #include "model/tagmsg.h"
 
@@ -11,12 +13,6 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
-
-#define MUST(condition)                                                                                                \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            abort();                                                                                                   \
-    } while (0)
 
 static unsigned
 depth_of(const json_t *v)

@@ -1,6 +1,7 @@
 #include "sim/memory.h"
 
 #include "base/mem.h"
+#include "sim/bytes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,20 +41,13 @@ memory_get_u32(const uint16_t *cells)
 void
 memory_put_float(uint16_t *cells, float v)
 {
-    uint32_t bits;
-
-    memcpy(&bits, &v, sizeof bits);
-    memory_put_u32(cells, bits);
+    memory_put_u32(cells, float_bits(v));
 }
 
 float
 memory_get_float(const uint16_t *cells)
 {
-    uint32_t bits = memory_get_u32(cells);
-    float v;
-
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    return bits_float(memory_get_u32(cells));
 }
 
 void

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "sim/control.h"
+#include "sim/program.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -77,19 +78,6 @@ static const struct option long_options[] = {
 #define FAULT_OPTIONS 64u
 
 static bool
-read_number(const char *text, uint64_t max, unsigned *out)
-{
-    uint64_t v;
-
-    if (!num_u64(slice_str(text), &v) || v > max) {
-        fprintf(stderr, "nexus sim: '%s' is no number from 0 to %llu\n", text, (unsigned long long)max);
-        return false;
-    }
-    *out = (unsigned)v;
-    return true;
-}
-
-static bool
 read_choice(const char *option, const char *text, const char *const *choices, unsigned n, unsigned *out)
 {
     for (*out = 0; *out < n; ++*out)
@@ -158,7 +146,7 @@ read_option(struct options *o, int key, const char *text)
         o->host = text;
         return true;
     case O_PORT:
-        return read_number(text, UINT16_MAX, &o->port);
+        return program_number(text, 0, UINT16_MAX, &o->port);
     case O_ONE_PORT:
         o->is_one_port = true;
         return true;
@@ -168,9 +156,9 @@ read_option(struct options *o, int key, const char *text)
     case O_SEED:
         return num_u64(slice_str(text), &o->seed);
     case O_LOAD:
-        return read_number(text, LOAD_MAX, &o->load);
+        return program_number(text, 0, LOAD_MAX, &o->load);
     case O_TAGS:
-        return read_number(text, LOAD_TAGS_MAX, &o->tags);
+        return program_number(text, 0, LOAD_TAGS_MAX, &o->tags);
     case O_TYPE:
         return read_type(text, &o->kind);
     case O_INTERVAL:
@@ -184,7 +172,7 @@ read_option(struct options *o, int key, const char *text)
         o->is_pty = key == O_PTY;
         return true;
     case O_BAUD:
-        return read_number(text, 4000000, &o->baud);
+        return program_number(text, 0, 4000000, &o->baud);
     case O_CONTROL:
         o->is_controlled = true;
         return true;

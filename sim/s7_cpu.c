@@ -1,6 +1,7 @@
 #include "sim/s7_cpu.h"
 
 #include "base/mem.h"
+#include "sim/bytes.h"
 #include "sim/s7_cpu_priv.h"
 
 #include <string.h>
@@ -59,17 +60,17 @@ setup(const struct call *c)
 
     if (c->m.params_len != 8)
         return refuse(c, S7_E_SERVICE);
-    jobs = s7sim_get16(c->m.params + 2);
-    pdu = s7sim_get16(c->m.params + 6);
+    jobs = get16(c->m.params + 2);
+    pdu = get16(c->m.params + 6);
     if (jobs == 0 || pdu < S7_PDU_MIN)
         return refuse(c, S7_E_SERVICE);
     s->jobs_max = jobs < c->cpu->conf.jobs_max ? jobs : c->cpu->conf.jobs_max;
     s->pdu_bytes = pdu < c->cpu->conf.pdu_bytes ? pdu : c->cpu->conf.pdu_bytes;
     p[0] = FN_SETUP;
     p[1] = 0;
-    s7sim_put16(p + 2, s->jobs_max);
-    s7sim_put16(p + 4, s->jobs_max);
-    s7sim_put16(p + 6, s->pdu_bytes);
+    put16(p + 2, s->jobs_max);
+    put16(p + 4, s->jobs_max);
+    put16(p + 6, s->pdu_bytes);
     return s7sim_header_write(c->out, S7_ACK_DATA, c->m.ref, 8, 0, 0) + 8;
 }
 
@@ -170,7 +171,7 @@ put_failed(uint8_t *out, uint8_t code)
 {
     out[0] = code;
     out[1] = 0;
-    s7sim_put16(out + 2, 4); /* real CPUs leave a length here that means nothing */
+    put16(out + 2, 4); /* real CPUs leave a length here that means nothing */
     return 4;
 }
 
@@ -184,7 +185,7 @@ put_value(const struct s7sim_cpu *cpu, const struct s7sim_item *item, const stru
         m->before_read(m->arg, at->block, at->start, at->bytes);
     out[0] = ITEM_OK;
     out[1] = (uint8_t)transport;
-    s7sim_put16(out + 2, transport == 3 ? 1 : s7sim_data_counts_bits(transport) ? 8 * at->bytes : at->bytes);
+    put16(out + 2, transport == 3 ? 1 : s7sim_data_counts_bits(transport) ? 8 * at->bytes : at->bytes);
     memcpy(out + 4, at->block->bytes + at->start, at->bytes);
     if (transport == 3)
         out[4] = out[4] >> at->bit & 1;
@@ -248,7 +249,7 @@ read_written(const uint8_t *in, size_t len, struct written *out)
 
     if (len < 4)
         return false;
-    n = s7sim_get16(in + 2);
+    n = get16(in + 2);
     out->transport = in[1];
     out->bytes = s7sim_data_counts_bits(in[1]) ? (n + 7) / 8 : n;
     out->p = in + 4;

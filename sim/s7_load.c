@@ -1,6 +1,7 @@
 #include "sim/s7_load.h"
 
 #include "base/mem.h"
+#include "sim/bytes.h"
 
 #include <stdlib.h>
 
@@ -13,7 +14,7 @@ count_reals(void *arg, struct s7sim_block *block, uint32_t start, uint32_t n)
 {
     (void)arg;
     for (uint32_t at = (start + 3) / 4 * 4; at + 4 <= start + n; at += 4)
-        s7sim_put_real(block->bytes + at, s7sim_get_real(block->bytes + at) + 1);
+        put_real(block->bytes + at, get_real(block->bytes + at) + 1);
 }
 
 static void
@@ -21,7 +22,7 @@ count_ints(void *arg, struct s7sim_block *block, uint32_t start, uint32_t n)
 {
     (void)arg;
     for (uint32_t at = (start + 1) / 2 * 2; at + 2 <= start + n; at += 2)
-        s7sim_put16(block->bytes + at, (s7sim_get16(block->bytes + at) + 1) & 0x7FFF);
+        put16(block->bytes + at, (get16(block->bytes + at) + 1) & 0x7FFF);
 }
 
 static void

@@ -1,6 +1,7 @@
 #include "sim/s7_memory.h"
 
 #include "base/mem.h"
+#include "sim/bytes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -97,7 +98,7 @@ static void
 fill(struct s7sim_block *b, unsigned number)
 {
     for (uint32_t at = 0; at + 1 < b->size; at += 2)
-        s7sim_put16(b->bytes + at, s7sim_memory_provenance(number, at));
+        put16(b->bytes + at, s7sim_memory_provenance(number, at));
 }
 
 void
@@ -108,51 +109,4 @@ s7sim_memory_fill_provenance(struct s7sim_memory *m)
     fill(&m->markers, S7_M);
     for (unsigned i = 0; i < m->db_count; i++)
         fill(&m->dbs[i], i + 1);
-}
-
-/* --- numbers --- */
-
-unsigned
-s7sim_get16(const uint8_t *p)
-{
-    return (unsigned)p[0] << 8 | p[1];
-}
-
-uint32_t
-s7sim_get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-void
-s7sim_put16(uint8_t *p, unsigned v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-void
-s7sim_put32(uint8_t *p, uint32_t v)
-{
-    s7sim_put16(p, v >> 16);
-    s7sim_put16(p + 2, v & 0xFFFF);
-}
-
-float
-s7sim_get_real(const uint8_t *p)
-{
-    uint32_t bits = s7sim_get32(p);
-    float v;
-
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-void
-s7sim_put_real(uint8_t *p, float v)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &v, sizeof bits);
-    s7sim_put32(p, bits);
 }

@@ -42,12 +42,4 @@ void s7sim_memory_resize(struct s7sim_memory *m, unsigned db, uint32_t size);
 void s7sim_memory_fill_provenance(struct s7sim_memory *m);
 uint16_t s7sim_memory_provenance(unsigned db_or_area, uint32_t byte);
 
-/* Big-endian numbers. */
-unsigned s7sim_get16(const uint8_t *p);
-uint32_t s7sim_get32(const uint8_t *p);
-void s7sim_put16(uint8_t *p, unsigned v);
-void s7sim_put32(uint8_t *p, uint32_t v);
-float s7sim_get_real(const uint8_t *p);
-void s7sim_put_real(uint8_t *p, float v);
-
 #endif

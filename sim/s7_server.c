@@ -1,6 +1,7 @@
 #include "sim/s7_server.h"
 
 #include "base/mem.h"
+#include "sim/tcp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,11 +57,6 @@ struct batch {
     uint8_t bytes[BATCH_CAP];
 };
 
-struct write {
-    uv_write_t req;
-    uint8_t bytes[];
-};
-
 /* --- closing --- */
 
 static void
@@ -93,44 +89,23 @@ conn_close(struct conn *c, bool is_reset)
     DL_DELETE(c->server->conns, c);
     if (c->cpu)
         c->cpu->connections--;
-    if (!is_reset || uv_tcp_close_reset(&c->tcp, on_handle_closed) != 0)
-        uv_close((uv_handle_t *)&c->tcp, on_handle_closed);
+    tcp_close(&c->tcp, is_reset, on_handle_closed);
     uv_close((uv_handle_t *)&c->timer, on_handle_closed);
 }
 
 /* --- writing --- */
 
 static void
-on_written(uv_write_t *req, int status)
+on_broken(void *arg)
 {
-    struct conn *c = req->handle->data;
-
-    free(req);
-    if (status < 0)
-        conn_close(c, false);
+    conn_close(arg, false);
 }
 
 static void
 conn_write(struct conn *c, const uint8_t *p, size_t len)
 {
-    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)p, (unsigned)len);
-    int n = c->is_closing ? (int)len : uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
-    struct write *w;
-
-    if (n == (int)len)
-        return;
-    if (n < 0 && n != UV_EAGAIN) {
+    if (!c->is_closing && !tcp_send(&c->tcp, p, len, on_broken))
         conn_close(c, false);
-        return;
-    }
-    if (n > 0) {
-        p += n;
-        len -= (size_t)n;
-    }
-    w = mem_alloc(sizeof *w + len);
-    memcpy(w->bytes, p, len);
-    buf = uv_buf_init((char *)w->bytes, (unsigned)len);
-    uv_write(&w->req, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
 }
 
 static void arm(struct conn *c);
@@ -445,22 +420,6 @@ on_listener_closed(uv_handle_t *handle)
     server_unref(handle->data);
 }
 
-static int
-listen_on(struct s7sim_server *s)
-{
-    struct sockaddr_in addr;
-    int len = sizeof addr, err = uv_ip4_addr(s->conf.host, s->conf.port, &addr);
-
-    if (err == 0)
-        err = uv_tcp_bind(&s->listener, (struct sockaddr *)&addr, 0);
-    if (err == 0)
-        err = uv_listen((uv_stream_t *)&s->listener, 1024, on_connection);
-    if (err == 0)
-        err = uv_tcp_getsockname(&s->listener, (struct sockaddr *)&addr, &len);
-    s->port = ntohs(addr.sin_port);
-    return err;
-}
-
 struct s7sim_server *
 s7sim_server_open(uv_loop_t *loop, const struct s7sim_server_conf *conf, int *why)
 {
@@ -470,7 +429,7 @@ s7sim_server_open(uv_loop_t *loop, const struct s7sim_server_conf *conf, int *wh
     s->handles = 1;
     uv_tcp_init(loop, &s->listener);
     s->listener.data = s;
-    *why = listen_on(s);
+    *why = tcp_listen(&s->listener, conf->host, conf->port, on_connection, &s->port);
     if (*why != 0)
         s7sim_server_close(&s);
     return s;

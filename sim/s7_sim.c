@@ -1,9 +1,8 @@
 /* s7_sim.c -- options, servers and commands of `nexus sim --s7...`. */
 #include "sim/s7_sim.h"
 
-#include "base/file.h"
 #include "base/mem.h"
-#include "base/num.h"
+#include "sim/program.h"
 #include "sim/s7_control.h"
 #include "sim/s7_load.h"
 #include "sim/s7_server.h"
@@ -12,7 +11,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #define LOAD_MAX      20000u
 #define LOAD_TAGS_MAX 65536u
@@ -133,20 +131,6 @@ s7sim_is_meant(int argc, char **argv)
 /* --- options --- */
 
 static bool
-read_number(const char *text, uint64_t min, uint64_t max, unsigned *out)
-{
-    uint64_t v;
-
-    if (!num_u64(slice_str(text), &v) || v < min || v > max) {
-        fprintf(stderr, "nexus sim: '%s' is no number from %llu to %llu\n", text, (unsigned long long)min,
-                (unsigned long long)max);
-        return false;
-    }
-    *out = (unsigned)v;
-    return true;
-}
-
-static bool
 read_type(const char *text, bool *is_int)
 {
     *is_int = strcmp(text, "int") == 0;
@@ -184,26 +168,26 @@ read_cpu_option(struct options *o, int key, const char *text)
     case O_MODEL:
         return read_model(text, &o->cpu);
     case O_PDU:
-        return read_number(text, S7_PDU_MIN, S7_PDU_MAX, &o->cpu.pdu_bytes);
+        return program_number(text, S7_PDU_MIN, S7_PDU_MAX, &o->cpu.pdu_bytes);
     case O_JOBS:
-        return read_number(text, 1, UINT16_MAX, &o->cpu.jobs_max);
+        return program_number(text, 1, UINT16_MAX, &o->cpu.jobs_max);
     case O_ITEMS:
-        return read_number(text, 0, S7_ITEMS_MAX, &o->cpu.items_max);
+        return program_number(text, 0, S7_ITEMS_MAX, &o->cpu.items_max);
     case O_CONNECTIONS:
-        return read_number(text, 0, UINT16_MAX, &o->cpu.connections_max);
+        return program_number(text, 0, UINT16_MAX, &o->cpu.connections_max);
     case O_RACK:
-        return read_number(text, 0, 7, &o->cpu.rack);
+        return program_number(text, 0, 7, &o->cpu.rack);
     case O_SLOT:
-        return read_number(text, 0, 31, &o->cpu.slot);
+        return program_number(text, 0, 31, &o->cpu.slot);
     case O_ANY_SLOT:
         o->cpu.is_any_slot = true;
         return true;
     case O_DBS:
-        return read_number(text, 0, DBS_MAX, &o->dbs);
+        return program_number(text, 0, DBS_MAX, &o->dbs);
     case O_DB_BYTES:
-        return read_number(text, 1, S7_BLOCK_MAX, &o->db_bytes);
+        return program_number(text, 1, S7_BLOCK_MAX, &o->db_bytes);
     case O_AREA_BYTES:
-        return read_number(text, 0, S7_BLOCK_MAX, &o->area_bytes);
+        return program_number(text, 0, S7_BLOCK_MAX, &o->area_bytes);
     default:
         return false;
     }
@@ -217,7 +201,7 @@ read_option(struct options *o, int key, char *text)
         o->host = text;
         return true;
     case O_PORT:
-        return read_number(text, 0, UINT16_MAX, &o->port);
+        return program_number(text, 0, UINT16_MAX, &o->port);
     case O_FILE:
         o->devices_file = text;
         return true;
@@ -225,9 +209,9 @@ read_option(struct options *o, int key, char *text)
         o->interval = text;
         return true;
     case O_TAGS:
-        return read_number(text, 1, LOAD_TAGS_MAX, &o->tags);
+        return program_number(text, 1, LOAD_TAGS_MAX, &o->tags);
     case O_LOAD:
-        return read_number(text, 0, LOAD_MAX, &o->load);
+        return program_number(text, 0, LOAD_MAX, &o->load);
     case O_TYPE:
         return read_type(text, &o->is_int);
     case O_PROVENANCE:
@@ -339,7 +323,7 @@ open_server(struct s7_sim *sim, unsigned first)
     struct s7sim_server *s = s7sim_server_open(&sim->loop, &conf, &why);
 
     if (!s) {
-        fprintf(stderr, "nexus sim: cannot listen on %s port %u: %s\n", conf.host, conf.port, uv_strerror(why));
+        program_say_no_port(conf.host, conf.port, why);
         return false;
     }
     sim->ports[sim->server_count] = s7sim_server_port(s);
@@ -364,15 +348,9 @@ static bool
 write_devices_file(const struct s7_sim *sim)
 {
     struct wbuf out = wbuf_init(0);
-    struct nx_note why;
-    enum nx_err err;
 
     s7sim_load_devices(&out, &sim->load, sim->opt.host, sim->ports, sim->opt.interval);
-    err = file_write(sim->opt.devices_file, slice(out.p, out.len), 0644, &why);
-    wbuf_free(&out);
-    if (err != NX_OK)
-        fprintf(stderr, "nexus sim: %s\n", why.text);
-    return err == NX_OK;
+    return program_save(sim->opt.devices_file, &out);
 }
 
 /* --- commands on standard input --- */
@@ -438,8 +416,7 @@ stop(struct s7_sim *sim)
     for (unsigned i = 0; i < sim->server_count; i++)
         s7sim_server_close(&sim->servers[i]);
     uv_close((uv_handle_t *)&sim->input, NULL);
-    for (unsigned i = 0; i < MEM_COUNT(sim->signals); i++)
-        uv_close((uv_handle_t *)&sim->signals[i], NULL);
+    program_unwatch(sim->signals, MEM_COUNT(sim->signals));
 }
 
 static void
@@ -456,11 +433,7 @@ start_handles(struct s7_sim *sim)
 
     uv_pipe_init(&sim->loop, &sim->input, 0);
     sim->input.data = sim;
-    for (unsigned i = 0; i < MEM_COUNT(sim->signals); i++) {
-        uv_signal_init(&sim->loop, &sim->signals[i]);
-        sim->signals[i].data = sim;
-        uv_signal_start(&sim->signals[i], on_signal, signums[i]);
-    }
+    program_watch(&sim->loop, sim->signals, signums, MEM_COUNT(sim->signals), on_signal, sim);
 }
 
 static bool
@@ -482,18 +455,6 @@ start(struct s7_sim *sim)
     return true;
 }
 
-/* Ten thousand clients need ten thousand descriptors. */
-static void
-raise_file_limit(void)
-{
-    struct rlimit lim;
-
-    if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
-        lim.rlim_cur = lim.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &lim);
-    }
-}
-
 int
 s7sim_main(int argc, char **argv)
 {
@@ -501,9 +462,7 @@ s7sim_main(int argc, char **argv)
     int code = read_options(&sim->opt, argc, argv);
 
     if (code < 0) {
-        raise_file_limit();
-        signal(SIGPIPE, SIG_IGN);
-        uv_loop_init(&sim->loop);
+        program_start(&sim->loop);
         code = start(sim) ? EXIT_SUCCESS : EXIT_FAILURE;
         if (code != EXIT_SUCCESS)
             stop(sim);

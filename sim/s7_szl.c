@@ -2,6 +2,7 @@
 #include "sim/s7_cpu_priv.h"
 
 #include "base/mem.h"
+#include "sim/bytes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +44,7 @@ list_ids(struct list *l)
     static const unsigned ids[] = {SZL_IDS, SZL_MODULE, SZL_COMPONENT, SZL_COMMUNICATION, SZL_MODE};
 
     for (unsigned i = 0; i < MEM_COUNT(ids); i++)
-        s7sim_put16(add_record(l, 2), ids[i]);
+        put16(add_record(l, 2), ids[i]);
 }
 
 /* Order number (20 characters), type, version. */
@@ -52,7 +53,7 @@ list_module(struct list *l)
 {
     uint8_t *r = add_record(l, 28);
 
-    s7sim_put16(r, 1);
+    put16(r, 1);
     put_text(r + 2, 20, "6ES7 NEXUS-SIMULATOR");
     r[24] = 'V';
     r[25] = 1;
@@ -67,7 +68,7 @@ list_component(const struct s7sim_cpu *cpu, struct list *l)
 
     for (unsigned i = 0; i < MEM_COUNT(index); i++) {
         uint8_t *r = add_record(l, 34);
-        s7sim_put16(r, index[i]);
+        put16(r, index[i]);
         put_text(r + 2, 24, texts[i]);
     }
 }
@@ -77,9 +78,9 @@ list_communication(const struct s7sim_cpu *cpu, struct list *l)
 {
     uint8_t *r = add_record(l, 40);
 
-    s7sim_put16(r, 1);
-    s7sim_put16(r + 2, cpu->conf.pdu_bytes);
-    s7sim_put16(r + 4, cpu->conf.connections_max);
+    put16(r, 1);
+    put16(r + 2, cpu->conf.pdu_bytes);
+    put16(r + 4, cpu->conf.connections_max);
 }
 
 static void
@@ -87,7 +88,7 @@ list_mode(struct list *l)
 {
     uint8_t *r = add_record(l, 20);
 
-    s7sim_put16(r, 0x0200);
+    put16(r, 0x0200);
     r[2] = 0xFF;
     r[3] = 8; /* RUN */
 }
@@ -128,7 +129,7 @@ put_params(uint8_t *p, const uint8_t *request, unsigned error)
     p[5] = (uint8_t)(0x80 | (request[5] & 0x0F));
     p[6] = request[6];
     p[7] = 1;
-    s7sim_put16(p + 10, error);
+    put16(p + 10, error);
 }
 
 static size_t
@@ -153,7 +154,7 @@ s7sim_szl_answer(const struct s7sim_cpu *cpu, const struct s7sim_session *s, con
         return 0;
     if ((m->params[5] & 0x0F) != 4 || m->params[6] != 1 || m->data_len < 8)
         return no_list(m, S7_E_FUNCTION, out);
-    if (!make_list(cpu, s7sim_get16(m->data + 4), &l))
+    if (!make_list(cpu, get16(m->data + 4), &l))
         return no_list(m, ERROR_NO_LIST, out);
     n = 8 + (size_t)l.record_bytes * l.records;
     if (USERDATA_HEADER + PARAMS + 4 + n > s->pdu_bytes)
@@ -161,10 +162,10 @@ s7sim_szl_answer(const struct s7sim_cpu *cpu, const struct s7sim_session *s, con
     put_params(out + USERDATA_HEADER, m->params, 0);
     data[0] = 0xFF;
     data[1] = 9;
-    s7sim_put16(data + 2, (unsigned)n);
-    s7sim_put16(data + 4, l.id);
-    s7sim_put16(data + 6, s7sim_get16(m->data + 6));
-    s7sim_put16(data + 8, l.record_bytes);
-    s7sim_put16(data + 10, l.records);
+    put16(data + 2, (unsigned)n);
+    put16(data + 4, l.id);
+    put16(data + 6, get16(m->data + 6));
+    put16(data + 8, l.record_bytes);
+    put16(data + 10, l.records);
     return s7sim_header_write(out, S7_USERDATA, m->ref, PARAMS, 4 + n, 0) + PARAMS + 4 + n;
 }

@@ -1,6 +1,7 @@
 /* The simulated S7 CPU: frames, limits, item errors, writes, system lists, faults and commands, and the server on its
  * port. Requests are written out here byte by byte, by the protocol. */
 #include "base/mem.h"
+#include "sim/bytes.h"
 #include "sim/s7_control.h"
 #include "sim/s7_load.h"
 #include "sim/s7_server.h"
@@ -64,8 +65,8 @@ put_request(uint8_t *out, unsigned function, const struct item *items, unsigned 
     size_t len = 12;
 
     memcpy(out, head, sizeof head);
-    s7sim_put16(out + 6, 2 + 12 * n);
-    s7sim_put16(out + 8, (unsigned)data_len);
+    put16(out + 6, 2 + 12 * n);
+    put16(out + 8, (unsigned)data_len);
     out[10] = (uint8_t)function;
     out[11] = (uint8_t)n;
     for (unsigned i = 0; i < n; i++, len += 12) {
@@ -75,9 +76,9 @@ put_request(uint8_t *out, unsigned function, const struct item *items, unsigned 
         p[1] = 0x0A;
         p[2] = 0x10;
         p[3] = (uint8_t)it->transport;
-        s7sim_put16(p + 4, it->count);
-        s7sim_put16(p + 6, it->db);
-        s7sim_put32(p + 8, it->bit_address);
+        put16(p + 4, it->count);
+        put16(p + 6, it->db);
+        put32(p + 8, it->bit_address);
         p[8] = (uint8_t)it->area;
     }
     if (data_len > 0)
@@ -106,7 +107,7 @@ assert_error(const struct fixture *f, unsigned error)
 {
     assert_int_equal(f->len, 12);
     assert_int_equal(f->out[1], S7_ACK);
-    assert_int_equal(s7sim_get16(f->out + 10), error);
+    assert_int_equal(get16(f->out + 10), error);
 }
 
 /* The reply has these data bytes behind header and parameters. */
@@ -115,9 +116,9 @@ assert_data(const struct fixture *f, const uint8_t *data, size_t len)
 {
     assert_int_equal(f->len, 14 + len);
     assert_int_equal(f->out[1], S7_ACK_DATA);
-    assert_int_equal(s7sim_get16(f->out + 4), 0xABCD);
-    assert_int_equal(s7sim_get16(f->out + 8), len);
-    assert_int_equal(s7sim_get16(f->out + 10), 0);
+    assert_int_equal(get16(f->out + 4), 0xABCD);
+    assert_int_equal(get16(f->out + 8), len);
+    assert_int_equal(get16(f->out + 10), 0);
     assert_memory_equal(f->out + 14, data, len);
 }
 
@@ -171,7 +172,7 @@ a_connection_names_rack_and_slot(void **state)
     assert_int_equal(s7sim_connect_confirm(&c, out), 22);
     assert_int_equal(s7sim_tpdu_read(out, 22, &tpdu), 22);
     assert_int_equal(tpdu.kind, S7_TPDU_CONFIRM);
-    assert_int_equal(s7sim_get16(tpdu.p), 1); /* the client's reference */
+    assert_int_equal(get16(tpdu.p), 1); /* the client's reference */
 }
 
 static void
@@ -208,7 +209,7 @@ setup_takes_the_smaller_limits(void **state)
 
     assert_int_equal(f->len, 20);
     assert_int_equal(f->out[1], S7_ACK_DATA);
-    assert_int_equal(s7sim_get16(f->out + 4), 0x1234);
+    assert_int_equal(get16(f->out + 4), 0x1234);
     assert_memory_equal(f->out + 12, params, sizeof params);
     ask(f, modest, sizeof modest);
     assert_int_equal(f->session.jobs_max, 1);
@@ -237,7 +238,7 @@ every_truncation_is_refused(void **state)
     for (size_t cut = 0; cut < len; cut++)
         assert_int_equal(s7sim_cpu_answer(&f->cpu, &f->session, in, cut, out), 0);
     for (size_t cut = 11; cut < len; cut++) { /* the same with lengths that agree */
-        s7sim_put16(in + 6, (unsigned)(cut - 10));
+        put16(in + 6, (unsigned)(cut - 10));
         ask(f, in, cut);
         assert_error(f, S7_E_SERVICE);
     }
@@ -270,14 +271,14 @@ reads_items_of_every_area(void **state)
                       0xFF, 7, 0, 4,  0, 0, 0, 0, 0xFF, 9, 0, 2, 0, 50,   0xFF, 9, 0, 2, 0, 60};
     struct fixture *f = *state;
 
-    s7sim_put16(f->cpu.memory.counters.bytes + 10, 50);
-    s7sim_put16(f->cpu.memory.timers.bytes + 12, 60);
-    s7sim_put16(want + 4, s7sim_memory_provenance(2, 4));
-    s7sim_put16(want + 6, s7sim_memory_provenance(2, 6));
+    put16(f->cpu.memory.counters.bytes + 10, 50);
+    put16(f->cpu.memory.timers.bytes + 12, 60);
+    put16(want + 4, s7sim_memory_provenance(2, 4));
+    put16(want + 6, s7sim_memory_provenance(2, 6));
     want[12] = (uint8_t)s7sim_memory_provenance(S7_M, 0);
     want[18] = s7sim_memory_provenance(S7_I, 2) >> 9 & 1;
-    s7sim_put16(want + 24, s7sim_memory_provenance(S7_Q, 0));
-    s7sim_put16(want + 26, s7sim_memory_provenance(S7_Q, 2));
+    put16(want + 24, s7sim_memory_provenance(S7_Q, 0));
+    put16(want + 26, s7sim_memory_provenance(S7_Q, 2));
     read_items(f, items, 6);
     assert_data(f, want, sizeof want);
 }
@@ -297,7 +298,7 @@ failed_items_have_their_codes_and_no_data(void **state)
     struct fixture *f = *state;
 
     f->cpu.memory.dbs[1].refusal = 5;
-    s7sim_put16(want + 24, s7sim_memory_provenance(1, 0));
+    put16(want + 24, s7sim_memory_provenance(1, 0));
     read_items(f, items, 6);
     assert_data(f, want, sizeof want);
 }
@@ -383,8 +384,8 @@ writes_items_and_bits(void **state)
     assert_data(f, ok, sizeof ok);
     assert_memory_equal(db + 10, "\1\2\3", 3);
     assert_int_equal(db[20], 0x89);
-    assert_true(s7sim_get_real(f->cpu.memory.markers.bytes + 4) > 9.9f);
-    assert_int_equal(s7sim_get16(db + 8), s7sim_memory_provenance(1, 8));
+    assert_true(get_real(f->cpu.memory.markers.bytes + 4) > 9.9f);
+    assert_int_equal(get16(db + 8), s7sim_memory_provenance(1, 8));
     assert_int_equal(db[13], s7sim_memory_provenance(1, 12) & 0xFF);
 }
 
@@ -403,7 +404,7 @@ writes_fail_item_by_item(void **state)
     write_items(f, items, 4, data, sizeof data);
     assert_data(f, want, sizeof want);
     assert_int_equal(f->cpu.memory.dbs[0].bytes[0], 4);
-    assert_int_equal(s7sim_get16(f->cpu.memory.dbs[1].bytes), s7sim_memory_provenance(2, 0));
+    assert_int_equal(get16(f->cpu.memory.dbs[1].bytes), s7sim_memory_provenance(2, 0));
 }
 
 static void
@@ -417,7 +418,7 @@ writes_without_their_data_change_nothing(void **state)
         write_items(f, items, 2, data, cut);
         assert_error(f, S7_E_SERVICE);
     }
-    assert_int_equal(s7sim_get16(f->cpu.memory.dbs[0].bytes), s7sim_memory_provenance(1, 0));
+    assert_int_equal(get16(f->cpu.memory.dbs[0].bytes), s7sim_memory_provenance(1, 0));
 }
 
 /* --- system lists --- */
@@ -427,7 +428,7 @@ ask_szl(struct fixture *f, unsigned id)
 {
     uint8_t in[] = {0x32, 7, 0, 0, 0, 5, 0, 8, 0, 8, 0, 1, 0x12, 4, 0x11, 0x44, 1, 0, 0xFF, 9, 0, 4, 0, 0, 0, 0};
 
-    s7sim_put16(in + 22, id);
+    put16(in + 22, id);
     ask(f, in, sizeof in);
 }
 
@@ -438,14 +439,14 @@ lists_tell_what_the_cpu_is(void **state)
 
     ask_szl(f, 0x001C);
     assert_int_equal(f->out[1], S7_USERDATA);
-    assert_int_equal(s7sim_get16(f->out + 20), 0);
+    assert_int_equal(get16(f->out + 20), 0);
     assert_int_equal(f->out[22], 0xFF);
-    assert_int_equal(f->len, 26 + s7sim_get16(f->out + 24));
+    assert_int_equal(f->len, 26 + get16(f->out + 24));
     assert_memory_equal(f->out + 22 + 4 + 8 + 34 + 2, "s7-1200", 7);
     ask_szl(f, 0x0131);
-    assert_int_equal(s7sim_get16(f->out + 22 + 4 + 8 + 2), 240);
+    assert_int_equal(get16(f->out + 22 + 4 + 8 + 2), 240);
     ask_szl(f, 0x0999);
-    assert_int_equal(s7sim_get16(f->out + 20), 0xD401);
+    assert_int_equal(get16(f->out + 20), 0xD401);
     assert_int_equal(f->out[22], 0x0A);
 }
 
@@ -465,7 +466,7 @@ load_counts_whole_values_only(void **state)
     p = m->dbs[0].bytes;
     m->before_read(m->arg, &m->dbs[0], 0, 16);
     m->before_read(m->arg, &m->dbs[0], 2, 8); /* half of 0, all of 1, half of 2 */
-    assert_true(s7sim_get_real(p) < 1.5f && s7sim_get_real(p + 4) > 1.5f && s7sim_get_real(p + 8) < 1.5f);
+    assert_true(get_real(p) < 1.5f && get_real(p + 4) > 1.5f && get_real(p + 8) < 1.5f);
     assert_true(s7sim_cpu_accepts(&load.cpus[247], 0x0100 | 7 << 5 | 31));
     assert_true(s7sim_cpu_accepts(&load.cpus[248], 0x0101)); /* the first of the next port */
     s7sim_load_fini(&load);
@@ -655,7 +656,7 @@ static void
 put_connect(uint8_t out[sizeof connect_frame], unsigned tsap)
 {
     memcpy(out, connect_frame, sizeof connect_frame);
-    s7sim_put16(out + 20, tsap);
+    put16(out + 20, tsap);
 }
 
 /* Two reads of one connection, sent at once; returns their length. */
@@ -685,7 +686,7 @@ the_server_answers_in_order(void **state)
     assert_int_equal(f->cpu.connections, 1);
     n = s7sim_data_frames(setup_480, sizeof setup_480, 1024, frame);
     client_ask(c, frame, n, 27);
-    assert_int_equal(s7sim_get16(c->in + 25), 240);
+    assert_int_equal(get16(c->in + 25), 240);
     client_ask(c, frame, put_two_reads(frame), 2 * 29);
     assert_int_equal(c->reads, 1); /* both replies in one write */
     assert_memory_equal(c->in, c->in + 29, 29);

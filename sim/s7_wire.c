@@ -1,6 +1,6 @@
 #include "sim/s7_wire.h"
 
-#include "sim/s7_memory.h"
+#include "sim/bytes.h"
 
 #include <string.h>
 
@@ -16,7 +16,7 @@ s7sim_tpdu_read(const uint8_t *in, size_t len, struct s7sim_tpdu *out)
 
     if (len < TPKT_HEADER)
         return len > 0 && in[0] != 3 ? -1 : 0;
-    whole = s7sim_get16(in + 2);
+    whole = get16(in + 2);
     if (in[0] != 3 || whole < S7_TPDU_HEADER || whole > S7_FRAME_MAX)
         return -1;
     if (len < whole)
@@ -42,9 +42,9 @@ read_connect_option(struct s7sim_connect *c, unsigned code, const uint8_t *p, si
     if (code == 0xC0 && len == 1 && p[0] >= 7 && p[0] <= 13)
         c->tpdu_bytes = 1u << p[0];
     else if (code == 0xC1 && len == 2)
-        c->source_tsap = s7sim_get16(p);
+        c->source_tsap = get16(p);
     else if (code == 0xC2 && len == 2)
-        c->tsap = s7sim_get16(p);
+        c->tsap = get16(p);
 }
 
 bool
@@ -54,7 +54,7 @@ s7sim_connect_read(const struct s7sim_tpdu *tpdu, struct s7sim_connect *out)
 
     if (tpdu->kind != S7_TPDU_CONNECT || tpdu->len < at)
         return false;
-    *out = (struct s7sim_connect){.source_ref = s7sim_get16(tpdu->p + 2), .tpdu_bytes = 1024};
+    *out = (struct s7sim_connect){.source_ref = get16(tpdu->p + 2), .tpdu_bytes = 1024};
     while (at + 2 <= tpdu->len) {
         size_t n = tpdu->p[at + 1];
         if (at + 2 + n > tpdu->len)
@@ -70,7 +70,7 @@ put_tpkt(uint8_t *out, size_t whole)
 {
     out[0] = 3;
     out[1] = 0;
-    s7sim_put16(out + 2, (unsigned)whole);
+    put16(out + 2, (unsigned)whole);
     return whole;
 }
 
@@ -91,18 +91,18 @@ s7sim_connect_confirm(const struct s7sim_connect *c, uint8_t out[S7_FRAME_MAX])
 
     p[0] = 17;
     p[1] = S7_TPDU_CONFIRM;
-    s7sim_put16(p + 2, c->source_ref);
-    s7sim_put16(p + 4, OUR_REF);
+    put16(p + 2, c->source_ref);
+    put16(p + 4, OUR_REF);
     p[6] = 0;
     p[7] = 0xC0;
     p[8] = 1;
     p[9] = log2_of(c->tpdu_bytes);
     p[10] = 0xC1;
     p[11] = 2;
-    s7sim_put16(p + 12, c->source_tsap);
+    put16(p + 12, c->source_tsap);
     p[14] = 0xC2;
     p[15] = 2;
-    s7sim_put16(p + 16, c->tsap);
+    put16(p + 16, c->tsap);
     return put_tpkt(out, TPKT_HEADER + 18);
 }
 
@@ -113,8 +113,8 @@ s7sim_connect_refuse(const struct s7sim_connect *c, unsigned reason, uint8_t out
 
     p[0] = 6;
     p[1] = S7_TPDU_REFUSE;
-    s7sim_put16(p + 2, c->source_ref);
-    s7sim_put16(p + 4, 0);
+    put16(p + 2, c->source_ref);
+    put16(p + 4, 0);
     p[6] = (uint8_t)reason;
     return put_tpkt(out, TPKT_HEADER + 7);
 }
@@ -146,11 +146,11 @@ s7sim_message_read(const uint8_t *in, size_t len, struct s7sim_message *out)
 
     if (len < head || in[0] != 0x32)
         return false;
-    *out = (struct s7sim_message){.kind = in[1], .ref = s7sim_get16(in + 4)};
+    *out = (struct s7sim_message){.kind = in[1], .ref = get16(in + 4)};
     if (out->kind != S7_JOB && out->kind != S7_USERDATA)
         return false;
-    out->params_len = s7sim_get16(in + 6);
-    out->data_len = s7sim_get16(in + 8);
+    out->params_len = get16(in + 6);
+    out->data_len = get16(in + 8);
     out->params = in + head;
     out->data = out->params + out->params_len;
     return head + out->params_len + out->data_len == len;
@@ -161,13 +161,13 @@ s7sim_header_write(uint8_t *out, unsigned kind, unsigned ref, size_t params_len,
 {
     out[0] = 0x32;
     out[1] = (uint8_t)kind;
-    s7sim_put16(out + 2, 0);
-    s7sim_put16(out + 4, ref);
-    s7sim_put16(out + 6, (unsigned)params_len);
-    s7sim_put16(out + 8, (unsigned)data_len);
+    put16(out + 2, 0);
+    put16(out + 4, ref);
+    put16(out + 6, (unsigned)params_len);
+    put16(out + 8, (unsigned)data_len);
     if (kind == S7_USERDATA)
         return 10;
-    s7sim_put16(out + 10, error);
+    put16(out + 10, error);
     return 12;
 }
 
@@ -183,10 +183,10 @@ s7sim_item_read(const uint8_t *in, size_t len, struct s7sim_item *out)
         return whole;
     out->is_any = true;
     out->transport = in[3];
-    out->count = s7sim_get16(in + 4);
-    out->db = s7sim_get16(in + 6);
+    out->count = get16(in + 4);
+    out->db = get16(in + 6);
     out->area = in[8];
-    out->address = (unsigned)in[9] << 16 | s7sim_get16(in + 10);
+    out->address = (unsigned)in[9] << 16 | get16(in + 10);
     return whole;
 }
 

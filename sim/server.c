@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "sim/replies.h"
+#include "sim/tcp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,11 +31,6 @@ struct conn {
     unsigned handles, requests;
     size_t in_len;
     uint8_t in[IN_CAP];
-};
-
-struct write {
-    uv_write_t req;
-    uint8_t bytes[];
 };
 
 /* --- the end of connections --- */
@@ -71,8 +67,7 @@ conn_end(struct conn *c, bool is_reset)
     c->is_closing = true;
     DL_DELETE(c->server->conns, c);
     c->server->conn_count--;
-    if (!is_reset || uv_tcp_close_reset(&c->tcp, on_tcp_closed) != 0)
-        uv_close((uv_handle_t *)&c->tcp, on_tcp_closed);
+    tcp_close(&c->tcp, is_reset, on_tcp_closed);
     replies_close(&c->replies);
 }
 
@@ -91,37 +86,18 @@ conn_cut(void *arg, bool is_reset)
 /* --- writing --- */
 
 static void
-on_written(uv_write_t *req, int status)
+on_broken(void *arg)
 {
-    struct conn *c = req->handle->data;
-
-    free(req);
-    if (status < 0)
-        conn_close(c);
+    conn_close(arg);
 }
 
 static void
 conn_write(void *arg, const uint8_t *p, size_t len)
 {
     struct conn *c = arg;
-    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)p, (unsigned)len);
-    int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
-    struct write *w;
 
-    if (n == (int)len)
-        return;
-    if (n < 0 && n != UV_EAGAIN) {
+    if (!tcp_send(&c->tcp, p, len, on_broken))
         conn_close(c);
-        return;
-    }
-    if (n > 0) {
-        p += n;
-        len -= (size_t)n;
-    }
-    w = mem_alloc(sizeof *w + len);
-    memcpy(w->bytes, p, len);
-    buf = uv_buf_init((char *)w->bytes, (unsigned)len);
-    uv_write(&w->req, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
 }
 
 /* --- requests --- */
@@ -260,22 +236,6 @@ on_listener_closed(uv_handle_t *handle)
     server_unref(handle->data);
 }
 
-static int
-listen_on(struct server *s, const struct server_conf *conf)
-{
-    struct sockaddr_in addr;
-    int len = sizeof addr, err = uv_ip4_addr(conf->host, conf->port, &addr);
-
-    if (err == 0)
-        err = uv_tcp_bind(&s->listener, (struct sockaddr *)&addr, 0);
-    if (err == 0)
-        err = uv_listen((uv_stream_t *)&s->listener, 1024, on_connection);
-    if (err == 0)
-        err = uv_tcp_getsockname(&s->listener, (struct sockaddr *)&addr, &len);
-    s->port = ntohs(addr.sin_port);
-    return err;
-}
-
 struct server *
 server_open(uv_loop_t *loop, const struct server_conf *conf, int *why)
 {
@@ -285,7 +245,7 @@ server_open(uv_loop_t *loop, const struct server_conf *conf, int *why)
     s->handles = 1;
     uv_tcp_init(loop, &s->listener);
     s->listener.data = s;
-    *why = listen_on(s, conf);
+    *why = tcp_listen(&s->listener, conf->host, conf->port, on_connection, &s->port);
     if (*why != 0)
         server_close(&s);
     return s;

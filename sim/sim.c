@@ -1,20 +1,19 @@
 /* sim.c -- servers, line and clock of `nexus sim`. */
 #include "sim/sim.h"
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "sim/control.h"
 #include "sim/devices_file.h"
 #include "sim/line.h"
 #include "sim/options.h"
 #include "sim/plant.h"
+#include "sim/program.h"
 #include "sim/s7_sim.h"
 #include "sim/server.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define STEP_MS     100
@@ -61,7 +60,7 @@ open_server(struct sim *sim, struct memory *memories, unsigned count, unsigned *
     struct server *s = server_open(&sim->loop, &conf, &why);
 
     if (!s) {
-        fprintf(stderr, "nexus sim: cannot listen on %s port %u: %s\n", conf.host, conf.port, uv_strerror(why));
+        program_say_no_port(conf.host, conf.port, why);
         return false;
     }
     sim->servers[sim->server_count++] = s;
@@ -109,18 +108,12 @@ static bool
 write_devices_file(struct sim *sim)
 {
     struct wbuf out = wbuf_init(0);
-    struct nx_note why;
-    enum nx_err err;
 
     if (sim->opt.load > 0)
         devices_file_load(&out, sim->opt.host, sim->places, &sim->load, sim->opt.interval);
     else
         devices_file_plant(&out, sim->opt.host, sim->places);
-    err = file_write(sim->opt.devices_file, slice(out.p, out.len), 0644, &why);
-    wbuf_free(&out);
-    if (err != NX_OK)
-        fprintf(stderr, "nexus sim: %s\n", why.text);
-    return err == NX_OK;
+    return program_save(sim->opt.devices_file, &out);
 }
 
 /* --- running --- */
@@ -142,8 +135,7 @@ stop(struct sim *sim)
         server_close(&sim->servers[i]);
     line_close(&sim->line);
     uv_close((uv_handle_t *)&sim->clock, NULL);
-    for (unsigned i = 0; i < MEM_COUNT(sim->signals); i++)
-        uv_close((uv_handle_t *)&sim->signals[i], NULL);
+    program_unwatch(sim->signals, MEM_COUNT(sim->signals));
     if (sim->has_input)
         uv_close((uv_handle_t *)&sim->input, NULL);
     sim->has_input = false;
@@ -214,11 +206,7 @@ start_handles(struct sim *sim)
 
     uv_timer_init(&sim->loop, &sim->clock);
     sim->clock.data = sim;
-    for (unsigned i = 0; i < MEM_COUNT(sim->signals); i++) {
-        uv_signal_init(&sim->loop, &sim->signals[i]);
-        sim->signals[i].data = sim;
-        uv_signal_start(&sim->signals[i], on_signal, signums[i]);
-    }
+    program_watch(&sim->loop, sim->signals, signums, MEM_COUNT(sim->signals), on_signal, sim);
 }
 
 static void
@@ -259,18 +247,6 @@ start(struct sim *sim)
     return true;
 }
 
-/* Ten thousand clients need ten thousand descriptors. */
-static void
-raise_file_limit(void)
-{
-    struct rlimit lim;
-
-    if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
-        lim.rlim_cur = lim.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &lim);
-    }
-}
-
 int
 sim_main(int argc, char **argv)
 {
@@ -283,9 +259,7 @@ sim_main(int argc, char **argv)
     code = sim_options_read(&sim->opt, argc, argv);
 
     if (code < 0) {
-        raise_file_limit();
-        signal(SIGPIPE, SIG_IGN);
-        uv_loop_init(&sim->loop);
+        program_start(&sim->loop);
         code = start(sim) ? EXIT_SUCCESS : EXIT_FAILURE;
         if (code != EXIT_SUCCESS)
             stop(sim);

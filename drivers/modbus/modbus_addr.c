@@ -143,16 +143,6 @@ setting(const struct nx_addr_spec *spec, const char *key)
     return spec->settings ? nx_setting_enum(spec->settings, key) : 0;
 }
 
-static struct slice
-trim(struct slice s)
-{
-    while (s.len > 0 && isspace(s.p[0]))
-        s = slice_skip(s, 1);
-    while (s.len > 0 && isspace(s.p[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 static enum nx_err
 split_bit(struct slice *s, int *bit, struct nx_note *why)
 {
@@ -185,14 +175,14 @@ split_array(struct slice *s, uint32_t *elements, struct nx_note *why)
         n > UINT16_MAX + 1u)
         return nx_fail(why, NX_E_CONFIG, "the part in brackets must be the number of elements, from 1 to 65536: [10]");
     *elements = (uint32_t)n;
-    *s = trim(slice(s->p, (size_t)(open - s->p)));
+    *s = slice_trim(slice(s->p, (size_t)(open - s->p)));
     return NX_OK;
 }
 
 static enum nx_err
 split(const char *text, struct parts *out, struct nx_note *why)
 {
-    struct slice s = trim(slice_str(text));
+    struct slice s = slice_trim(slice_str(text));
     size_t n = 0;
     enum nx_err err = split_array(&s, &out->elements, why);
 
@@ -208,7 +198,7 @@ split(const char *text, struct parts *out, struct nx_note *why)
     s = slice_skip(s, n);
     if (n > 0 && s.len > 0 && s.p[0] == ':')
         s = slice_skip(s, 1);
-    out->number = trim(s);
+    out->number = slice_trim(s);
     return NX_OK;
 }
 

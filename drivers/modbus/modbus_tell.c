@@ -123,28 +123,6 @@ tell_exchange(const struct modbus_request *rq, const struct modbus_reply *reply,
 }
 
 static void
-tell_value(const struct nx_value *v, struct wbuf *w)
-{
-    switch (v->type) {
-    case NX_TYPE_BOOL:
-        wbuf_str(w, v->b ? "true" : "false");
-        break;
-    case NX_TYPE_INT:
-        wbuf_i64(w, v->i);
-        break;
-    case NX_TYPE_UINT:
-        wbuf_u64(w, v->u);
-        break;
-    case NX_TYPE_DOUBLE:
-        wbuf_double(w, v->d);
-        break;
-    default:
-        wbuf_json_string(w, slice(v->s, v->len));
-        break;
-    }
-}
-
-static void
 tell_registers(const struct modbus_addr *addr, const uint8_t *p, struct wbuf *w)
 {
     char text[MODBUS_TEXT_MAX];
@@ -156,7 +134,7 @@ tell_registers(const struct modbus_addr *addr, const uint8_t *p, struct wbuf *w)
         wbuf_printf(w, "%02X ", p[i]);
     wbuf_str(w, bytes > SHOWN_BYTES ? "... = " : "= ");
     if (modbus_value_decode(addr, p, text, &v, &why) == NX_OK)
-        tell_value(&v, w);
+        wbuf_json_value(w, &v);
     else
         wbuf_printf(w, "no value: %s", why.text);
 }

@@ -59,16 +59,6 @@ fail(struct parse *ps, const char *what)
     return nx_fail(ps->why, NX_E_CONFIG, "address '%.60s': %s", ps->spec->address, what);
 }
 
-static struct slice
-trim(struct slice s)
-{
-    while (s.len > 0 && isspace(s.p[0]))
-        s = slice_skip(s, 1);
-    while (s.len > 0 && isspace(s.p[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 static bool
 take_char(struct parse *ps, char c)
 {
@@ -314,7 +304,7 @@ read_setting(struct parse *ps)
 
     if (!type || type[0] == '\0' || ps->has_type)
         return NX_OK;
-    ps->s = trim(slice_str(type));
+    ps->s = slice_trim(slice_str(type));
     err = read_type(ps);
     return err == NX_OK ? read_brackets(ps) : err;
 }
@@ -432,7 +422,7 @@ settle(struct parse *ps)
 enum nx_err
 s7_addr_parse(const struct nx_addr_spec *spec, void *out, struct nx_addr_info *info, struct nx_note *why)
 {
-    struct parse ps = {.spec = spec, .s = trim(slice_str(spec->address)), .addr = out, .why = why};
+    struct parse ps = {.spec = spec, .s = slice_trim(slice_str(spec->address)), .addr = out, .why = why};
     enum nx_err err = read_place(&ps);
 
     if (err == NX_OK && take_char(&ps, ':'))

@@ -6,7 +6,6 @@
 #include "s7_iso.h"
 #include "s7_value.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -96,30 +95,6 @@ put_bytes(struct wbuf *w, struct slice s)
         wbuf_printf(w, "%s%02X", i ? " " : "", s.p[i]);
     if (s.len > SHOWN_BYTES)
         wbuf_str(w, " ...");
-}
-
-static void
-put_value(struct wbuf *w, const struct nx_value *v)
-{
-    switch (v->type) {
-    case NX_TYPE_BOOL:
-        wbuf_str(w, v->b ? "true" : "false");
-        break;
-    case NX_TYPE_INT:
-        wbuf_printf(w, "%" PRId64, v->i);
-        break;
-    case NX_TYPE_UINT:
-        wbuf_printf(w, "%" PRIu64, v->u);
-        break;
-    case NX_TYPE_DOUBLE:
-        wbuf_double(w, v->d);
-        break;
-    case NX_TYPE_STRING:
-        wbuf_json_string(w, slice(v->s, v->len));
-        break;
-    default:
-        wbuf_str(w, "no value");
-    }
 }
 
 static void
@@ -227,13 +202,14 @@ static void
 put_address(struct wbuf *w, const struct s7_addr *a, const uint8_t *p)
 {
     char *text = mem_alloc(S7_TEXT_MAX);
-    struct nx_value v = nx_value_none();
+    struct nx_value v;
 
     put_bytes(w, slice(p, a->bytes));
     wbuf_str(w, " = ");
-    if (s7_value_decode(a, p, text, &v) != NX_OK)
-        v = nx_value_none();
-    put_value(w, &v);
+    if (s7_value_decode(a, p, text, &v) == NX_OK)
+        wbuf_json_value(w, &v);
+    else
+        wbuf_str(w, "no value");
     free(text);
 }
 

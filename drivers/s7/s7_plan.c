@@ -398,16 +398,11 @@ parse_range(struct s7_limits *limits, struct slice s, struct nx_note *why)
 enum nx_err
 s7_ranges_parse(struct s7_limits *limits, const char *text, struct nx_note *why)
 {
-    struct slice rest = slice_str(text);
+    struct slice rest = slice_str(text), one;
+    enum nx_err err = NX_OK;
 
     limits->range_count = 0;
-    while (rest.len > 0) {
-        const uint8_t *comma = memchr(rest.p, ',', rest.len);
-        struct slice one = slice(rest.p, comma ? (size_t)(comma - rest.p) : rest.len);
-        enum nx_err err = parse_range(limits, one, why);
-        if (err != NX_OK)
-            return err;
-        rest = slice_skip(rest, one.len + (comma ? 1 : 0));
-    }
-    return NX_OK;
+    while (err == NX_OK && slice_part(&rest, ',', &one))
+        err = parse_range(limits, one, why);
+    return err;
 }

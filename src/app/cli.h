@@ -117,6 +117,9 @@ int cli_show_json(const json_t *doc);
 /* Text of a value as in a cell; free() it. */
 char *cli_text(const json_t *value);
 const char *cli_quality(const json_t *quality);
+/* Members of an answer, borrowed: NULL when absent; "" when it is no text. */
+json_t *cli_at(const json_t *object, const char *key);
+const char *cli_text_at(const json_t *object, const char *key);
 /* "10:42:03.123" of microseconds since 1970, UTC. */
 char *cli_clock(int64_t time_us, char out[16]);
 

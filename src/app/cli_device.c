@@ -6,28 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const json_t *
-at(const json_t *object, const char *key)
-{
-    return json_object_get(object, key);
-}
-
-static const char *
-text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
-
 /* --- list, show --- */
 
 static char *
 endpoint(const json_t *device)
 {
-    const json_t *c = at(device, "connection");
-    const char *where = json_is_string(at(c, "host")) ? text_at(c, "host") : text_at(c, "serial_port");
-    char *port = cli_text(at(c, "port")), *text = mem_printf("%s%s%s", where, *port ? ":" : "", port);
+    const json_t *c = cli_at(device, "connection");
+    const char *where = json_is_string(cli_at(c, "host")) ? cli_text_at(c, "host") : cli_text_at(c, "serial_port");
+    char *port = cli_text(cli_at(c, "port")), *text = mem_printf("%s%s%s", where, *port ? ":" : "", port);
 
     free(port);
     return text;
@@ -44,15 +30,15 @@ list_table(const json_t *devices)
 
     json_array_foreach ((json_t *)(uintptr_t)devices, i, d) {
         char *where = endpoint(d);
-        cli_table_json(t, at(d, "id"));
-        cli_table_json(t, at(d, "name"));
-        cli_table_json(t, at(d, "protocol"));
+        cli_table_json(t, cli_at(d, "id"));
+        cli_table_json(t, cli_at(d, "name"));
+        cli_table_json(t, cli_at(d, "protocol"));
         cli_table_text(t, where);
-        cli_table_json(t, at(at(d, "status"), "state"));
-        cli_table_json(t, at(d, "tag_count"));
-        cli_table_json(t, at(d, "poll_interval"));
-        cli_table_json(t, at(at(d, "status"), "last_seen"));
-        cli_table_json(t, at(at(d, "status"), "last_error"));
+        cli_table_json(t, cli_at(cli_at(d, "status"), "state"));
+        cli_table_json(t, cli_at(d, "tag_count"));
+        cli_table_json(t, cli_at(d, "poll_interval"));
+        cli_table_json(t, cli_at(cli_at(d, "status"), "last_seen"));
+        cli_table_json(t, cli_at(cli_at(d, "status"), "last_error"));
         free(where);
     }
     return t;
@@ -134,13 +120,13 @@ test_table(const json_t *result)
     json_t *step;
 
     json_array_foreach (json_object_get(result, "steps"), i, step) {
-        cli_table_json(t, at(step, "name"));
-        cli_table_text(t, json_is_true(at(step, "skipped")) ? "skipped"
-                          : json_is_true(at(step, "ok"))    ? "ok"
-                                                            : "failed");
-        cli_table_json(t, at(step, "elapsed_ms"));
-        cli_table_json(t, at(step, "detail"));
-        cli_table_json(t, at(step, "fix"));
+        cli_table_json(t, cli_at(step, "name"));
+        cli_table_text(t, json_is_true(cli_at(step, "skipped")) ? "skipped"
+                          : json_is_true(cli_at(step, "ok"))    ? "ok"
+                                                                : "failed");
+        cli_table_json(t, cli_at(step, "elapsed_ms"));
+        cli_table_json(t, cli_at(step, "detail"));
+        cli_table_json(t, cli_at(step, "fix"));
     }
     return t;
 }
@@ -154,7 +140,7 @@ device_test(struct cli *cli)
     if (code == EXIT_OK) {
         struct cli_table *t = test_table(result);
         code = cli_show(cli, result, &t);
-        if (code == EXIT_OK && !json_is_true(at(result, "ok")))
+        if (code == EXIT_OK && !json_is_true(cli_at(result, "ok")))
             code = cli_fail(EXIT_FAILED, "device %s did not pass the test", cli->operands[0]);
     }
     json_decref(result);
@@ -172,9 +158,9 @@ device_browse(struct cli *cli)
     if (code == EXIT_OK) {
         struct cli_table *t = cli_table_new(titles);
         json_array_foreach (json_object_get(result, "nodes"), i, node) {
-            cli_table_json(t, at(node, "address"));
-            cli_table_json(t, at(node, "data_type"));
-            cli_table_json(t, at(node, "description"));
+            cli_table_json(t, cli_at(node, "address"));
+            cli_table_json(t, cli_at(node, "data_type"));
+            cli_table_json(t, cli_at(node, "description"));
         }
         code = cli_show(cli, result, &t);
     }
@@ -226,28 +212,29 @@ put_exchange(struct wbuf *out, const json_t *x)
     size_t i;
     json_t *tag;
 
-    wbuf_str(out, cli_clock(json_integer_value(at(x, "time_us")), clock));
-    if (json_is_number(at(x, "took_us")))
-        wbuf_printf(out, "  %.1f ms", json_number_value(at(x, "took_us")) / 1000.0);
-    wbuf_printf(out, "  %s\n", text_at(x, "text"));
-    put_hex(out, "    >", text_at(x, "out"));
-    put_hex(out, "    <", text_at(x, "in"));
+    wbuf_str(out, cli_clock(json_integer_value(cli_at(x, "time_us")), clock));
+    if (json_is_number(cli_at(x, "took_us")))
+        wbuf_printf(out, "  %.1f ms", json_number_value(cli_at(x, "took_us")) / 1000.0);
+    wbuf_printf(out, "  %s\n", cli_text_at(x, "text"));
+    put_hex(out, "    >", cli_text_at(x, "out"));
+    put_hex(out, "    <", cli_text_at(x, "in"));
     json_array_foreach (json_object_get(x, "tags"), i, tag)
-        wbuf_printf(out, "      %s: %s\n", text_at(tag, "id"), text_at(tag, "text"));
+        wbuf_printf(out, "      %s: %s\n", cli_text_at(tag, "id"), cli_text_at(tag, "text"));
 }
 
 static int
 print_exchanges(const json_t *doc)
 {
     struct wbuf out = wbuf_init(0);
-    const json_t *link = at(doc, "link");
+    const json_t *link = cli_at(doc, "link");
     size_t i;
     json_t *x;
 
-    wbuf_printf(&out, "%s: %lld frames, %lld bytes kept", text_at(doc, "device_id"),
-                (long long)json_integer_value(at(link, "frames")), (long long)json_integer_value(at(link, "bytes")));
-    if (json_array_size(at(link, "devices")) > 1)
-        wbuf_printf(&out, "; the connection is shared by %zu devices", json_array_size(at(link, "devices")));
+    wbuf_printf(&out, "%s: %lld frames, %lld bytes kept", cli_text_at(doc, "device_id"),
+                (long long)json_integer_value(cli_at(link, "frames")),
+                (long long)json_integer_value(cli_at(link, "bytes")));
+    if (json_array_size(cli_at(link, "devices")) > 1)
+        wbuf_printf(&out, "; the connection is shared by %zu devices", json_array_size(cli_at(link, "devices")));
     wbuf_char(&out, '\n');
     json_array_foreach (json_object_get(doc, "exchanges"), i, x)
         put_exchange(&out, x);
@@ -267,9 +254,9 @@ exchange_table(const json_t *doc)
     json_array_foreach (json_object_get(doc, "exchanges"), i, x) {
         struct wbuf tags = wbuf_init(0);
         json_array_foreach (json_object_get(x, "tags"), j, tag)
-            wbuf_printf(&tags, "%s%s: %s", j ? "; " : "", text_at(tag, "id"), text_at(tag, "text"));
+            wbuf_printf(&tags, "%s%s: %s", j ? "; " : "", cli_text_at(tag, "id"), cli_text_at(tag, "text"));
         for (size_t k = 0; k < 5; k++)
-            cli_table_json(t, at(x, titles[k]));
+            cli_table_json(t, cli_at(x, titles[k]));
         cli_table_text(t, wbuf_cstr(&tags));
         wbuf_free(&tags);
     }
@@ -311,7 +298,7 @@ list_recordings(struct cli *cli)
         struct cli_table *t = cli_table_new(titles);
         json_array_foreach (json_object_get(doc, "recordings"), i, r)
             for (size_t k = 0; titles[k]; k++)
-                cli_table_json(t, at(r, titles[k]));
+                cli_table_json(t, cli_at(r, titles[k]));
         code = cli_show(cli, doc, &t);
     }
     json_decref(doc);

@@ -7,20 +7,6 @@
 
 #define SHORT_FALL 1.1 /* of the interval that is asked for: less is jitter */
 
-static json_t *
-at(const json_t *object, const char *key)
-{
-    return json_object_get(object, key);
-}
-
-static const char *
-text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
-
 /* "250 ms", "1.5 s"; "-" when nobody knows. */
 static void
 put_ms(struct wbuf *out, const json_t *ms)
@@ -48,38 +34,38 @@ ms_cell(struct cli_table *t, const json_t *ms)
 static long long
 count_at(const json_t *object, const char *key)
 {
-    return (long long)json_integer_value(at(object, key));
+    return (long long)json_integer_value(cli_at(object, key));
 }
 
 static void
 put_summary(struct wbuf *out, const json_t *plan)
 {
-    const json_t *cycle = at(plan, "cycle");
+    const json_t *cycle = cli_at(plan, "cycle");
 
     wbuf_printf(out, "%s (%s, %s): %lld requests, %lld bytes out, %lld bytes in, %lld of them in gaps, %lld holes\n",
-                text_at(plan, "device_id"), text_at(plan, "protocol"),
-                json_is_true(at(plan, "is_connected")) ? "connected" : "not connected", count_at(cycle, "requests"),
+                cli_text_at(plan, "device_id"), cli_text_at(plan, "protocol"),
+                json_is_true(cli_at(plan, "is_connected")) ? "connected" : "not connected", count_at(cycle, "requests"),
                 count_at(cycle, "bytes_out"), count_at(cycle, "bytes_in"), count_at(cycle, "gap_bytes"),
                 count_at(cycle, "holes"));
     wbuf_str(out, "one cycle: predicted ");
-    put_ms(out, at(cycle, "predicted_ms"));
+    put_ms(out, cli_at(cycle, "predicted_ms"));
     wbuf_str(out, ", achieved ");
-    put_ms(out, at(cycle, "achieved_ms"));
+    put_ms(out, cli_at(cycle, "achieved_ms"));
     wbuf_char(out, '\n');
 }
 
 static void
 add_request(struct cli_table *t, const json_t *list, const json_t *rq)
 {
-    ms_cell(t, at(list, "interval_ms"));
-    ms_cell(t, at(list, "achieved_interval_ms"));
-    cli_table_json(t, at(list, "priority"));
-    cli_table_json(t, at(rq, "text"));
-    cli_table_json(t, at(rq, "bytes_out"));
-    cli_table_json(t, at(rq, "bytes_in"));
-    cli_table_json(t, at(rq, "gap_bytes"));
-    cli_table_printf(t, "%zu", json_array_size(at(rq, "tags")));
-    cli_table_json(t, at(rq, "hole"));
+    ms_cell(t, cli_at(list, "interval_ms"));
+    ms_cell(t, cli_at(list, "achieved_interval_ms"));
+    cli_table_json(t, cli_at(list, "priority"));
+    cli_table_json(t, cli_at(rq, "text"));
+    cli_table_json(t, cli_at(rq, "bytes_out"));
+    cli_table_json(t, cli_at(rq, "bytes_in"));
+    cli_table_json(t, cli_at(rq, "gap_bytes"));
+    cli_table_printf(t, "%zu", json_array_size(cli_at(rq, "tags")));
+    cli_table_json(t, cli_at(rq, "hole"));
 }
 
 static struct cli_table *
@@ -91,8 +77,8 @@ request_table(const json_t *plan)
     size_t i, j;
     json_t *list, *rq;
 
-    json_array_foreach (at(plan, "lists"), i, list)
-        json_array_foreach (at(list, "requests"), j, rq)
+    json_array_foreach (cli_at(plan, "lists"), i, list)
+        json_array_foreach (cli_at(list, "requests"), j, rq)
             add_request(t, list, rq);
     return t;
 }
@@ -100,10 +86,10 @@ request_table(const json_t *plan)
 static bool
 falls_short(const json_t *tag)
 {
-    const json_t *asked = at(tag, "interval_ms"), *achieved = at(tag, "achieved_interval_ms");
+    const json_t *asked = cli_at(tag, "interval_ms"), *achieved = cli_at(tag, "achieved_interval_ms");
 
-    return json_is_string(at(tag, "hole")) || (json_is_number(asked) && json_is_number(achieved) &&
-                                               json_number_value(achieved) > json_number_value(asked) * SHORT_FALL);
+    return json_is_string(cli_at(tag, "hole")) || (json_is_number(asked) && json_is_number(achieved) &&
+                                                   json_number_value(achieved) > json_number_value(asked) * SHORT_FALL);
 }
 
 static struct cli_table *
@@ -115,15 +101,15 @@ short_table(const json_t *plan, size_t *count)
     json_t *tag;
 
     *count = 0;
-    json_array_foreach (at(plan, "tags"), i, tag) {
+    json_array_foreach (cli_at(plan, "tags"), i, tag) {
         if (!falls_short(tag))
             continue;
-        cli_table_json(t, at(tag, "id"));
-        cli_table_json(t, at(tag, "address"));
-        ms_cell(t, at(tag, "interval_ms"));
-        ms_cell(t, at(tag, "achieved_interval_ms"));
-        cli_table_text(t,
-                       json_is_string(at(tag, "hole")) ? text_at(tag, "hole") : "the device or the line is too slow");
+        cli_table_json(t, cli_at(tag, "id"));
+        cli_table_json(t, cli_at(tag, "address"));
+        ms_cell(t, cli_at(tag, "interval_ms"));
+        ms_cell(t, cli_at(tag, "achieved_interval_ms"));
+        cli_table_text(t, json_is_string(cli_at(tag, "hole")) ? cli_text_at(tag, "hole")
+                                                              : "the device or the line is too slow");
         ++*count;
     }
     return t;
@@ -140,9 +126,10 @@ cli_plan_print(const struct cli *cli, const json_t *plan, struct wbuf *out)
     cli_table_print(requests, out, cli->is_color);
     shorts = short_table(plan, &count);
     if (count > 0) {
-        wbuf_printf(out, "\n%zu of %zu tags get less than they ask for:\n", count, json_array_size(at(plan, "tags")));
+        wbuf_printf(out, "\n%zu of %zu tags get less than they ask for:\n", count,
+                    json_array_size(cli_at(plan, "tags")));
         cli_table_print(shorts, out, cli->is_color);
-    } else if (json_is_true(at(plan, "is_connected"))) {
+    } else if (json_is_true(cli_at(plan, "is_connected"))) {
         wbuf_str(out, "\nall tags are read as often as they ask for\n");
     }
     cli_table_free(&requests);

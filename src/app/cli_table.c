@@ -212,6 +212,20 @@ cli_quality(const json_t *quality)
                                                            : "bad";
 }
 
+json_t *
+cli_at(const json_t *object, const char *key)
+{
+    return json_object_get(object, key);
+}
+
+const char *
+cli_text_at(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : "";
+}
+
 char *
 cli_clock(int64_t time_us, char out[16])
 {

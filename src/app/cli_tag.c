@@ -12,20 +12,6 @@
 
 #define TAGS_MAX 64 /* operands */
 
-static json_t *
-at(const json_t *object, const char *key)
-{
-    return json_object_get(object, key);
-}
-
-static const char *
-text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
-
 /* "/devices/D/tags" or "/devices/D/tags/T"; is_list tells which. free() it. */
 static char *
 path_of(const char *operand, bool *is_list)
@@ -74,11 +60,11 @@ collect(void *arg, json_t *tag)
 static void
 add_value(struct cli_table *t, const json_t *tag)
 {
-    cli_table_printf(t, "%s/%s", text_at(tag, "device_id"), text_at(tag, "id"));
-    cli_table_json(t, at(tag, "value"));
-    cli_table_json(t, at(tag, "unit"));
-    cli_table_text(t, cli_quality(at(tag, "quality")));
-    cli_table_json(t, at(tag, "timestamp"));
+    cli_table_printf(t, "%s/%s", cli_text_at(tag, "device_id"), cli_text_at(tag, "id"));
+    cli_table_json(t, cli_at(tag, "value"));
+    cli_table_json(t, cli_at(tag, "unit"));
+    cli_table_text(t, cli_quality(cli_at(tag, "quality")));
+    cli_table_json(t, cli_at(tag, "timestamp"));
 }
 
 static int
@@ -109,7 +95,7 @@ value_of(const json_t *tag, const char *text)
     int64_t whole;
     double x;
 
-    if (strcmp(text_at(tag, "data_type"), "string") == 0)
+    if (strcmp(cli_text_at(tag, "data_type"), "string") == 0)
         return json_string(text);
     if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
         return json_boolean(text[0] == 't');
@@ -139,10 +125,10 @@ show_write(const struct cli *cli, const json_t *tag, const json_t *result)
     static const char *const titles[] = {"tag", ">read back", "unit", ">ms", NULL};
     struct cli_table *t = cli_table_new(titles);
 
-    cli_table_printf(t, "%s/%s", text_at(tag, "device_id"), text_at(tag, "id"));
-    cli_table_json(t, at(result, "value"));
-    cli_table_json(t, at(tag, "unit"));
-    cli_table_json(t, at(result, "duration_ms"));
+    cli_table_printf(t, "%s/%s", cli_text_at(tag, "device_id"), cli_text_at(tag, "id"));
+    cli_table_json(t, cli_at(result, "value"));
+    cli_table_json(t, cli_at(tag, "unit"));
+    cli_table_json(t, cli_at(result, "duration_ms"));
     return cli_show(cli, result, &t);
 }
 
@@ -194,9 +180,9 @@ print_line(struct watch *w, const json_t *tag)
 {
     static const char *const titles[] = {"time", "tag", "value", "unit", "quality", NULL};
     struct wbuf out = wbuf_init(0);
-    char *value = cli_text(at(tag, "value"));
-    const char *const cells[] = {text_at(tag, "timestamp"), text_at(tag, "topic"), value, text_at(tag, "unit"),
-                                 cli_quality(at(tag, "quality"))};
+    char *value = cli_text(cli_at(tag, "value"));
+    const char *const cells[] = {cli_text_at(tag, "timestamp"), cli_text_at(tag, "topic"), value,
+                                 cli_text_at(tag, "unit"), cli_quality(cli_at(tag, "quality"))};
 
     if (w->cli->format == CLI_AS_CSV)
         for (unsigned i = 0; titles[i]; i++) {
@@ -204,9 +190,9 @@ print_line(struct watch *w, const json_t *tag)
             wbuf_str(&out, titles[i + 1] ? "," : "\r\n");
         }
     else
-        wbuf_printf(&out, "%-27s  %s/%s = %s%s%s%s%s\n", cells[0], text_at(tag, "device_id"), text_at(tag, "id"), value,
-                    *cells[3] ? " " : "", cells[3], strcmp(cells[4], "good") == 0 ? "" : "  ",
-                    strcmp(cells[4], "good") == 0 ? "" : cells[4]);
+        wbuf_printf(&out, "%-27s  %s/%s = %s%s%s%s%s\n", cells[0], cli_text_at(tag, "device_id"),
+                    cli_text_at(tag, "id"), value, *cells[3] ? " " : "", cells[3],
+                    strcmp(cells[4], "good") == 0 ? "" : "  ", strcmp(cells[4], "good") == 0 ? "" : cells[4]);
     (void)fwrite(wbuf_cstr(&out), 1, out.len, stdout);
     wbuf_free(&out);
     free(value);
@@ -216,15 +202,15 @@ static int
 look(void *arg, json_t *tag)
 {
     struct watch *w = arg;
-    json_t *seen = json_pack("[O?, O?, O?]", at(tag, "value"), at(tag, "quality"), at(tag, "timestamp"));
+    json_t *seen = json_pack("[O?, O?, O?]", cli_at(tag, "value"), cli_at(tag, "quality"), cli_at(tag, "timestamp"));
     char *now = cli_text(seen);
     struct watched *known;
 
     json_decref(seen);
-    HASH_FIND_STR(w->tags, text_at(tag, "topic"), known);
+    HASH_FIND_STR(w->tags, cli_text_at(tag, "topic"), known);
     if (!known) {
         known = mem_alloc(sizeof *known);
-        known->topic = mem_strdup(text_at(tag, "topic"));
+        known->topic = mem_strdup(cli_text_at(tag, "topic"));
         HASH_ADD_KEYPTR(hh, w->tags, known->topic, strlen(known->topic), known);
     }
     if (w->left == 0 || (known->last && strcmp(known->last, now) == 0)) {

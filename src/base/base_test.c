@@ -102,6 +102,49 @@ json_strings_are_escaped(void **state)
 }
 
 static void
+values_are_json(void **state)
+{
+    static const struct {
+        struct nx_value v;
+        const char *text;
+    } rows[] = {
+        {{.type = NX_TYPE_NONE}, "null"},
+        {{.type = NX_TYPE_BOOL, .b = true}, "true"},
+        {{.type = NX_TYPE_INT, .i = INT64_MIN}, "-9223372036854775808"},
+        {{.type = NX_TYPE_UINT, .u = UINT64_MAX}, "18446744073709551615"},
+        {{.type = NX_TYPE_DOUBLE, .d = 0.1}, "0.1"},
+        {{.type = NX_TYPE_STRING, .s = "a\"bc", .len = 3}, "\"a\\\"b\""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MEM_COUNT(rows); i++) {
+        struct wbuf w = wbuf_init(0);
+
+        wbuf_json_value(&w, &rows[i].v);
+        assert_string_equal(wbuf_cstr(&w), rows[i].text);
+        wbuf_free(&w);
+    }
+}
+
+static void
+lists_are_taken_apart(void **state)
+{
+    static const char *const want[] = {" a", "", "b "};
+    struct slice rest = slice_str(" a,,b ,"), part;
+    size_t n = 0;
+
+    (void)state;
+    while (slice_part(&rest, ',', &part)) {
+        assert_true(n < MEM_COUNT(want) && slice_eq_str(part, want[n]));
+        n++;
+    }
+    assert_int_equal(n, MEM_COUNT(want));
+    assert_true(slice_eq_str(slice_trim(slice_str(" \t\r\n a b\v\f")), "a b"));
+    assert_int_equal(slice_trim(slice_str(" \n")).len, 0);
+    assert_int_equal(slice_trim(slice("\0", 1)).len, 1);
+}
+
+static void
 doubles_read_back_the_same(void **state)
 {
     uint64_t seed = 42;
@@ -323,6 +366,8 @@ main(void)
         cmocka_unit_test(varint_longer_than_64_bits_is_refused),
         cmocka_unit_test(fixed_wbuf_fails_once_and_stays_failed),
         cmocka_unit_test(json_strings_are_escaped),
+        cmocka_unit_test(values_are_json),
+        cmocka_unit_test(lists_are_taken_apart),
         cmocka_unit_test(doubles_read_back_the_same),
         cmocka_unit_test(crc32c_matches_rfc3720),
         cmocka_unit_test(utf8_refuses_what_rfc3629_refuses),

@@ -345,6 +345,31 @@ wbuf_json_string(struct wbuf *w, struct slice s)
 }
 
 void
+wbuf_json_value(struct wbuf *w, const struct nx_value *v)
+{
+    switch (v->type) {
+    case NX_TYPE_NONE:
+        wbuf_str(w, "null");
+        break;
+    case NX_TYPE_BOOL:
+        wbuf_str(w, v->b ? "true" : "false");
+        break;
+    case NX_TYPE_INT:
+        wbuf_i64(w, v->i);
+        break;
+    case NX_TYPE_UINT:
+        wbuf_u64(w, v->u);
+        break;
+    case NX_TYPE_DOUBLE:
+        wbuf_double(w, v->d);
+        break;
+    case NX_TYPE_STRING:
+        wbuf_json_string(w, slice(v->s, v->len));
+        break;
+    }
+}
+
+void
 wbuf_patch_be16(struct wbuf *w, size_t at, unsigned v)
 {
     if (w->failed)

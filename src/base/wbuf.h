@@ -6,6 +6,7 @@
 #define BASE_WBUF_H
 
 #include "base/slice.h"
+#include "nexus/value.h"
 
 #include <stdarg.h>
 
@@ -51,6 +52,8 @@ void wbuf_u64(struct wbuf *w, uint64_t v);
 void wbuf_double(struct wbuf *w, double v);
 /* "..." with JSON escapes (RFC 8259, 7). Bytes that are not UTF-8 become U+FFFD. */
 void wbuf_json_string(struct wbuf *w, struct slice s);
+/* A value as JSON; none is null. */
+void wbuf_json_value(struct wbuf *w, const struct nx_value *v);
 
 /* Overwrites 2 or 4 bytes put earlier at offset at. */
 void wbuf_patch_be16(struct wbuf *w, size_t at, unsigned v);

@@ -26,7 +26,7 @@ struct outgoing {
 struct bus {
     struct core *core;
     struct mqtt *mqtt;
-    char host[256];
+    struct mqtt_peer peer;
     char *root_filter;
     struct wbuf scratch; /* for tag messages */
     struct tagmsg_list messages;
@@ -102,7 +102,7 @@ enqueue(struct bus *bus, const char *topic, char *payload, size_t len, uint8_t q
         return bus->queued >= QUEUE_MAX ? NX_E_FULL : NX_E_OFFLINE;
     }
     o = mem_alloc(sizeof *o);
-    *o = (struct outgoing){.topic = mem_printf("%s/%s", bus->core->conf.system_prefix, topic),
+    *o = (struct outgoing){.topic = mem_printf("%s/%s", bus->core->conf.mqtt.system_prefix, topic),
                            .payload = payload,
                            .len = len,
                            .qos = qos};
@@ -343,7 +343,7 @@ static const struct {
 static bool
 take_system(struct bus *bus, const struct mqtt_message *m)
 {
-    struct slice prefix = slice_str(bus->core->conf.system_prefix), rest;
+    struct slice prefix = slice_str(bus->core->conf.mqtt.system_prefix), rest;
 
     if (!slice_starts_with(m->topic, prefix) || m->topic.len <= prefix.len || m->topic.p[prefix.len] != '/')
         return false;
@@ -377,7 +377,7 @@ on_state(void *arg, enum mqtt_state state, bool session_present, const struct nx
 
     (void)session_present;
     if (state == MQTT_ONLINE) {
-        log_info(&bus_log, "connected to the broker", KV_STR("host", bus->host));
+        log_info(&bus_log, "connected to the broker", KV_STR("host", bus->peer.host));
         bus->since_us = loop_wall_us(bus->core->loop);
         bus_send_all(bus->core);
         return;
@@ -406,7 +406,7 @@ subscribe_all(struct bus *bus)
     mqtt_subscribe(bus->mqtt, bus->root_filter, 0);
     mqtt_subscribe(bus->mqtt, "dev/#", 0);
     for (unsigned i = 0; i < MEM_COUNT(incoming); i++) {
-        (void)snprintf(filter, sizeof filter, "%s/%s", bus->core->conf.system_prefix, incoming[i].filter);
+        (void)snprintf(filter, sizeof filter, "%s/%s", bus->core->conf.mqtt.system_prefix, incoming[i].filter);
         mqtt_subscribe(bus->mqtt, filter, 1);
     }
 }
@@ -416,18 +416,8 @@ bus_open(struct core *core, struct nx_note *why)
 {
     static const struct mqtt_ops ops = {.on_state = on_state, .on_message = on_message, .on_ready = on_ready};
     struct bus *bus = mem_alloc(sizeof *bus);
-    struct stream_tls tls = {.ca_file = core->conf.mqtt.ca_file,
-                             .cert_file = core->conf.mqtt.cert_file,
-                             .key_file = core->conf.mqtt.key_file,
-                             .skip_verify = core->conf.mqtt.skip_verify};
-    struct mqtt_conf conf = {.host = bus->host,
-                             .version = core->conf.mqtt.version == 0 ? MQTT_V5 : MQTT_V311,
-                             .client_id = core->conf.mqtt.client_id,
-                             .username = core->conf.mqtt.username,
-                             .password = core->conf.mqtt.password,
-                             .clean_start = true};
-    bool is_tls = false;
-    enum nx_err err = mqtt_parse_url(core->conf.mqtt.broker_url, bus->host, sizeof bus->host, &conf.port, &is_tls, why);
+    struct mqtt_conf conf = {.clean_start = true};
+    enum nx_err err = mqtt_settings_apply(&core->conf.mqtt, &conf, &bus->peer, why);
 
     core->bus = bus;
     bus->core = core;
@@ -436,7 +426,6 @@ bus_open(struct core *core, struct nx_note *why)
     (void)nx_fail(&bus->why, NX_E_OFFLINE, "not connected to the broker %s yet", core->conf.mqtt.broker_url);
     if (err != NX_OK)
         return err;
-    conf.tls = is_tls ? &tls : NULL;
     bus->root_filter = mem_printf("%s/#", core->conf.uns_root);
     bus->mqtt = mqtt_new(core->loop, &conf, &ops, bus);
     subscribe_all(bus);

@@ -143,10 +143,7 @@ open_settings(struct core *core, const struct conf_source *src, struct nx_note *
         return err;
     core->device_options =
         (struct device_options){.uns_root = core->conf.uns_root, .default_interval_ms = 1000, .drivers = nx_drivers};
-    return log_init(&(struct log_conf){.level = core_log_levels[core->conf.logging.level],
-                                       .format = core_log_formats[core->conf.logging.format],
-                                       .service = "core"},
-                    why);
+    return log_init_settings(&core->conf.logging, "core", why);
 }
 
 static void

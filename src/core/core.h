@@ -9,7 +9,9 @@
 #include "conf/conf.h"
 #include "historian/settings.h"
 #include "loop/loop.h"
+#include "mqtt/settings.h"
 #include "nexus/err.h"
+#include "obs/settings.h"
 
 struct core;
 
@@ -23,7 +25,6 @@ struct core_conf {
     const char *gateway_url, *ingest_url;
     const char *devices_path;
     const char *uns_root;
-    const char *system_prefix;
     uint64_t max_topics;
     int64_t session_ttl_ms, access_ttl_ms, refresh_ttl_ms;
     int64_t write_timeout_ms, test_timeout_ms;
@@ -34,23 +35,14 @@ struct core_conf {
         const char *cert_file, *key_file;
         int64_t max_connections;
     } http;
-    struct {
-        const char *broker_url, *username, *password, *client_id;
-        int version; /* index into "5|3.1.1" */
-        const char *ca_file, *cert_file, *key_file;
-        bool skip_verify;
-    } mqtt;
-    struct {
-        int level, format; /* indexes into core_log_levels, core_log_formats */
-    } logging;
+    struct mqtt_settings mqtt;
+    struct log_settings logging;
 };
 
 /* Settings of this service; ends with CONF_ROW_END. */
 extern const struct conf_row core_conf_rows[];
 /* Top-level sections that belong to other services. */
 extern const char *const core_conf_foreign[];
-/* Words of logging.level and logging.format. */
-extern const char *const core_log_levels[], *const core_log_formats[];
 
 /* Loads the settings, opens the store (importing devices.yaml into an empty one), the MQTT client and the HTTP server.
  * Prints the set-up code to standard output while no user exists. */

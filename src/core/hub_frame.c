@@ -26,30 +26,10 @@ put_text(struct wbuf *w, const char *text)
 static void
 put_value(struct wbuf *w, const struct live_point *p)
 {
-    if (nx_quality_is_bad(p->quality)) {
+    if (nx_quality_is_bad(p->quality))
         wbuf_str(w, "null");
-        return;
-    }
-    switch (p->value.type) {
-    case NX_TYPE_NONE:
-        wbuf_str(w, "null");
-        break;
-    case NX_TYPE_BOOL:
-        wbuf_str(w, p->value.b ? "true" : "false");
-        break;
-    case NX_TYPE_INT:
-        wbuf_i64(w, p->value.i);
-        break;
-    case NX_TYPE_UINT:
-        wbuf_u64(w, p->value.u);
-        break;
-    case NX_TYPE_DOUBLE:
-        wbuf_double(w, p->value.d);
-        break;
-    case NX_TYPE_STRING:
-        wbuf_json_string(w, slice(p->value.s, p->value.len));
-        break;
-    }
+    else
+        wbuf_json_value(w, &p->value);
 }
 
 /* [alias, time - base, value, quality] */

@@ -15,11 +15,8 @@ next_entry(struct slice *rest, struct slice *entry)
 {
     while (rest->len > 0 && (rest->p[0] == ',' || rest->p[0] == ' '))
         *rest = slice_skip(*rest, 1);
-    if (rest->len == 0)
+    if (!slice_part(rest, ',', entry))
         return false;
-    const uint8_t *comma = memchr(rest->p, ',', rest->len);
-    *entry = slice(rest->p, comma ? (size_t)(comma - rest->p) : rest->len);
-    *rest = slice_skip(*rest, entry->len);
     while (entry->len > 0 && entry->p[entry->len - 1] == ' ')
         entry->len--;
     return true;

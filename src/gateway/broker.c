@@ -124,16 +124,18 @@ enum nx_err
 gateway_open_broker(struct gateway *g, struct nx_note *why)
 {
     static const struct mqtt_ops ops = {.on_state = on_state, .on_message = on_message, .on_ready = on_ready};
-    uint16_t port;
-    bool is_tls;
-    enum nx_err err = mqtt_parse_url(g->conf.mqtt.broker_url, g->mqtt_host, sizeof g->mqtt_host, &port, &is_tls, why);
+    struct mqtt_conf conf = {.clean_start = g->conf.session.clean_session,
+                             .session_expiry_s = (uint32_t)(g->conf.session.session_expiry_ms / 1000),
+                             .window = (uint16_t)g->conf.session.window,
+                             .max_packet_bytes = 64u << 20,
+                             .backoff_min_ms = (uint32_t)g->conf.session.backoff_min_ms,
+                             .backoff_max_ms = (uint32_t)g->conf.session.backoff_max_ms,
+                             .will = status_out_will(g->status)};
+    struct mqtt_peer peer;
+    enum nx_err err = mqtt_settings_apply(&g->conf.mqtt, &conf, &peer, why);
 
     if (err != NX_OK)
         return err;
-    g->tls = (struct stream_tls){.ca_file = g->conf.mqtt.ca_file,
-                                 .cert_file = g->conf.mqtt.cert_file,
-                                 .key_file = g->conf.mqtt.key_file,
-                                 .skip_verify = g->conf.mqtt.skip_verify};
     g->client_id =
         g->conf.mqtt.client_id ? mem_strdup(g->conf.mqtt.client_id) : mem_printf("nexus-gateway-%s", g->conf.id);
     if (g->part > 0) {
@@ -141,21 +143,7 @@ gateway_open_broker(struct gateway *g, struct nx_note *why)
         g->client_id = mem_printf("%s-%u", whole, g->part);
         free(whole);
     }
-    struct mqtt_conf conf = {.host = g->mqtt_host,
-                             .port = port,
-                             .tls = is_tls ? &g->tls : NULL,
-                             .version = g->conf.mqtt.version == 0 ? MQTT_V5 : MQTT_V311,
-                             .client_id = g->client_id,
-                             .username = g->conf.mqtt.username,
-                             .password = g->conf.mqtt.password,
-                             .clean_start = g->conf.mqtt.clean_session,
-                             .session_expiry_s = (uint32_t)(g->conf.mqtt.session_expiry_ms / 1000),
-                             .keepalive_s = (uint16_t)(g->conf.mqtt.keepalive_ms / 1000),
-                             .window = (uint16_t)g->conf.mqtt.window,
-                             .max_packet_bytes = 64u << 20,
-                             .backoff_min_ms = (uint32_t)g->conf.mqtt.backoff_min_ms,
-                             .backoff_max_ms = (uint32_t)g->conf.mqtt.backoff_max_ms,
-                             .will = status_out_will(g->status)};
+    conf.client_id = g->client_id;
     g->mqtt = mqtt_new(g->loop, &conf, &ops, g);
     (void)snprintf(g->ack_topic, sizeof g->ack_topic, "nexus/v1/ack/%s", g->conf.id);
     if (g->conf.publish.batches)

@@ -1,4 +1,5 @@
 #include "gateway/filter.h"
+#include "gateway/test_values.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,26 +16,6 @@ struct reading {
 };
 
 #define G NX_Q_GOOD
-#define D(n)                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_DOUBLE, .d = (n)                                                                               \
-    }
-#define I(n)                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_INT, .i = (n)                                                                                  \
-    }
-#define U(n)                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_UINT, .u = (n)                                                                                 \
-    }
-#define S(t)                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_STRING, .len = sizeof(t) - 1, .s = (t)                                                         \
-    }
-#define NONE                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_NONE                                                                                           \
-    }
 
 static void
 run(const struct tag *tag, const struct reading *r, size_t n)

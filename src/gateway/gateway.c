@@ -10,9 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *const log_levels[] = {"error", "warn", "info", "debug"};
-static const char *const log_formats[] = {"json", "text"};
-
 /* --- between the parts --- */
 
 static bool
@@ -292,10 +289,7 @@ load_conf(struct gateway *g, const struct conf_source *src, struct nx_note *why)
                       why);
     if (err != NX_OK)
         return err;
-    return log_init(&(struct log_conf){.level = log_levels[g->conf.logging.level],
-                                       .format = log_formats[g->conf.logging.format],
-                                       .service = "gateway"},
-                    why);
+    return log_init_settings(&g->conf.logging, "gateway", why);
 }
 
 /* Bounds of the whole gateway are shared out among its threads. */
@@ -353,8 +347,8 @@ make_points(struct gateway *g)
                                .flush_interval_ms = (uint32_t)g->conf.buffer.flush_interval_ms,
                                .compress = g->conf.buffer.compress,
                                .want_tags = g->conf.publish.tags,
-                               .qos = (uint8_t)g->conf.mqtt.qos,
-                               .retain = g->conf.mqtt.retain,
+                               .qos = (uint8_t)g->conf.session.qos,
+                               .retain = g->conf.session.retain,
                                .format = (enum tagmsg_format)g->conf.publish.format};
 
     g->points = points_new(g->loop, &conf, g->lanes[LANE_BULK].spool, g->lanes[LANE_BULK].link, &g->outlet, g->metrics);

@@ -3,6 +3,9 @@
 #ifndef GATEWAY_CONF_H
 #define GATEWAY_CONF_H
 
+#include "mqtt/settings.h"
+#include "obs/settings.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,14 +20,11 @@ struct gateway_conf {
     const char *devices_path;
     const char *cache_path;
     bool config_sync;
+    struct mqtt_settings mqtt;
     struct {
-        const char *broker_url, *client_id, *username, *password;
-        const char *ca_file, *cert_file, *key_file, *system_prefix;
-        bool skip_verify, clean_session, retain;
-        int version;
-        int64_t keepalive_ms, session_expiry_ms, qos, window;
-        int64_t backoff_min_ms, backoff_max_ms;
-    } mqtt;
+        bool clean_session, retain;
+        int64_t session_expiry_ms, qos, window, backoff_min_ms, backoff_max_ms;
+    } session; /* the rest of mqtt.* */
     struct {
         int64_t threads, worker_count, batch_size, default_interval_ms, max_retries, shutdown_timeout_ms;
         int64_t connects_per_second, backoff_min_ms, backoff_max_ms;
@@ -52,9 +52,7 @@ struct gateway_conf {
         const char *bind, *cert_file, *key_file;
         int64_t port;
     } http;
-    struct {
-        int level, format;
-    } logging;
+    struct log_settings logging;
 };
 
 #endif

@@ -70,9 +70,8 @@ struct gateway {
     struct status_out *status;
     struct mqtt *mqtt;
     struct outlet outlet;
-    struct stream_tls tls;
     struct nx_note mqtt_why;
-    char mqtt_host[256], ack_topic[256], filter[4][256];
+    char ack_topic[256], filter[4][256];
     uint64_t recorded_ms; /* when a capture was saved last */
     char *cache_path, *client_id, *spool_dir, *recordings_dir;
     struct learned *learned;

@@ -1,4 +1,5 @@
 #include "gateway/normalize.h"
+#include "gateway/test_values.h"
 
 #include "base/num.h"
 
@@ -9,31 +10,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-#define I(n)                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_INT, .i = (n)                                                                                  \
-    }
-#define U(n)                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_UINT, .u = (n)                                                                                 \
-    }
-#define D(n)                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_DOUBLE, .d = (n)                                                                               \
-    }
-#define B(n)                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_BOOL, .b = (n)                                                                                 \
-    }
-#define S(t)                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_STRING, .len = sizeof(t) - 1, .s = (t)                                                         \
-    }
-#define NONE                                                                                                           \
-    {                                                                                                                  \
-        .type = NX_TYPE_NONE                                                                                           \
-    }
 
 static const struct tag_enum modes[] = {{0, "stopped"}, {1, "running"}};
 

@@ -3,16 +3,11 @@
 #define INGEST_INGEST_CONF_H
 
 #include "historian/settings.h"
+#include "mqtt/settings.h"
+#include "obs/settings.h"
 
 struct ingest_conf {
-    struct {
-        const char *broker_url, *client_id, *username, *password;
-        const char *ca_file, *cert_file, *key_file;
-        bool skip_verify;
-        int version; /* 0: 5, 1: 3.1.1 */
-        int64_t keepalive_ms;
-        const char *system_prefix;
-    } mqtt;
+    struct mqtt_settings mqtt;
     struct {
         int64_t buffer_size, batch_size, flush_interval_ms, max_topics, writer_count;
         bool use_copy_protocol;
@@ -32,9 +27,7 @@ struct ingest_conf {
         const char *bind;
         int64_t port;
     } http;
-    struct {
-        int level, format;
-    } logging;
+    struct log_settings logging;
 };
 
 extern const char *const ingest_log_levels[];

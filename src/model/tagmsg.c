@@ -11,31 +11,6 @@ static const struct spelling spellings[] = {
 };
 
 static void
-put_value(struct wbuf *w, const struct nx_value *v)
-{
-    switch (v->type) {
-    case NX_TYPE_NONE:
-        wbuf_str(w, "null");
-        break;
-    case NX_TYPE_BOOL:
-        wbuf_str(w, v->b ? "true" : "false");
-        break;
-    case NX_TYPE_INT:
-        wbuf_i64(w, v->i);
-        break;
-    case NX_TYPE_UINT:
-        wbuf_u64(w, v->u);
-        break;
-    case NX_TYPE_DOUBLE:
-        wbuf_double(w, v->d);
-        break;
-    case NX_TYPE_STRING:
-        wbuf_json_string(w, slice(v->s, v->len));
-        break;
-    }
-}
-
-static void
 put_time(struct wbuf *w, const char *member, int64_t us)
 {
     if (us == 0)
@@ -53,7 +28,7 @@ put_json(struct wbuf *w, enum tagmsg_format format, const struct tagmsg *msg)
     if (nx_quality_is_bad(msg->quality))
         wbuf_str(w, "null");
     else
-        put_value(w, &msg->value);
+        wbuf_json_value(w, &msg->value);
     wbuf_str(w, s->quality);
     if (format == TAGMSG_COMPACT) {
         wbuf_u64(w, msg->quality);

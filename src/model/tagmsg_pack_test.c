@@ -1,7 +1,5 @@
 /* MessagePack tag messages, and several messages in one payload. */
-#include "model/tagmsg.h"
-
-#include "base/mem.h"
+#include "model/tagmsg_fixture.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -10,43 +8,11 @@
 
 #include <cmocka.h>
 
-struct fixture {
-    struct wbuf scratch, text;
-    struct tagmsg_list list;
-    struct nx_note why;
-    uint8_t *copy;
-};
-
-static struct fixture fx;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    fx = (struct fixture){.scratch = wbuf_init(0), .text = wbuf_init(0)};
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    wbuf_free(&fx.scratch);
-    wbuf_free(&fx.text);
-    tagmsg_list_free(&fx.list);
-    free(fx.copy);
-    return 0;
-}
-
-/* The payload in an exact allocation, so that a read past its end is seen. */
 static enum nx_err
 decode_as(const void *p, size_t len, const char *content_type)
 {
-    free(fx.copy);
-    fx.copy = mem_alloc(len ? len : 1);
-    memcpy(fx.copy, p, len);
-    fx.why = (struct nx_note){0};
-    enum nx_err err = tagmsg_decode_list(slice(fx.copy, len), slice_str(content_type), &fx.scratch, &fx.list, &fx.why);
+    enum nx_err err = tagmsg_decode_list(payload(p, len), slice_str(content_type), &fx.scratch, &fx.list, &fx.why);
+
     assert_true(err == NX_OK || fx.why.text[0] != '\0');
     return err;
 }

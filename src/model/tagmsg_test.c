@@ -1,6 +1,5 @@
-#include "model/tagmsg.h"
+#include "model/tagmsg_fixture.h"
 
-#include "base/mem.h"
 #include "base/num.h"
 
 #include <jansson.h>
@@ -11,51 +10,19 @@
 
 #include <cmocka.h>
 
-/* The payload in an exact allocation, so that a read past its end is seen. */
 static enum nx_err
-decode_bytes(const void *p, size_t len, struct wbuf *scratch, struct tagmsg *out, uint8_t **copy)
+decode_bytes(const void *p, size_t len)
 {
-    struct nx_note why = {0};
+    enum nx_err err = tagmsg_decode(payload(p, len), &fx.scratch, &fx.msg, &fx.why);
 
-    *copy = mem_alloc(len ? len : 1);
-    memcpy(*copy, p, len);
-    enum nx_err err = tagmsg_decode(slice(*copy, len), scratch, out, &why);
-    if (err != NX_OK)
-        assert_true(why.text[0] != '\0');
+    assert_true(err == NX_OK || fx.why.text[0] != '\0');
     return err;
 }
-
-struct fixture {
-    struct wbuf scratch, text;
-    struct tagmsg msg;
-    uint8_t *copy;
-};
-
-static struct fixture fx;
 
 static enum nx_err
 decode(const char *json)
 {
-    free(fx.copy);
-    return decode_bytes(json, strlen(json), &fx.scratch, &fx.msg, &fx.copy);
-}
-
-static int
-setup(void **state)
-{
-    (void)state;
-    fx = (struct fixture){.scratch = wbuf_init(0), .text = wbuf_init(0)};
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    wbuf_free(&fx.scratch);
-    wbuf_free(&fx.text);
-    free(fx.copy);
-    return 0;
+    return decode_bytes(json, strlen(json));
 }
 
 static bool
@@ -320,18 +287,15 @@ compare(const uint8_t *p, size_t len, bool may_refuse)
 {
     json_error_t fault;
     json_t *root = json_loadb((const char *)p, len, JSON_DECODE_ANY, &fault);
-    struct tagmsg msg;
-    uint8_t *copy;
-    enum nx_err err = decode_bytes(p, len, &fx.scratch, &msg, &copy);
+    enum nx_err err = decode_bytes(p, len);
 
     if (root && err == NX_OK)
-        check_value(&msg.value, value_of(root));
+        check_value(&fx.msg.value, value_of(root));
     else if (root)
         assert_true(may_refuse || json_is_array(root));
     else if (err == NX_OK)
         assert_non_null(strstr(fault.text, "too big"));
     json_decref(root);
-    free(copy);
 }
 
 static void

@@ -1,4 +1,5 @@
 #include "mqtt/mqtt.h"
+#include "mqtt/settings.h"
 
 #include "base/mem.h"
 
@@ -107,6 +108,31 @@ urls_are_read(void **state)
     assert_int_equal(mqtt_parse_url("mqtt://abc", host, 3, &port, &tls, NULL), NX_E_CONFIG);
 }
 
+static void
+settings_become_a_client(void **state)
+{
+    (void)state;
+    struct mqtt_settings s = {.broker_url = "mqtts://b", .client_id = "c", .ca_file = "ca.pem", .keepalive_ms = 20500};
+    struct mqtt_conf conf = {.window = 7};
+    struct mqtt_peer peer;
+    struct nx_note why;
+
+    assert_int_equal(mqtt_settings_apply(&s, &conf, &peer, &why), NX_OK);
+    assert_string_equal(conf.host, "b");
+    assert_string_equal(conf.tls->ca_file, "ca.pem");
+    assert_string_equal(conf.client_id, "c");
+    assert_int_equal(conf.version, MQTT_V5);
+    assert_int_equal(conf.keepalive_s, 20);
+    assert_int_equal(conf.window, 7);
+    s.broker_url = "mqtt://b";
+    s.version = 1;
+    assert_int_equal(mqtt_settings_apply(&s, &conf, &peer, &why), NX_OK);
+    assert_null(conf.tls);
+    assert_int_equal(conf.version, MQTT_V311);
+    s.broker_url = "http://b";
+    assert_int_equal(mqtt_settings_apply(&s, &conf, &peer, &why), NX_E_CONFIG);
+}
+
 int
 main(void)
 {
@@ -114,6 +140,7 @@ main(void)
         cmocka_unit_test(filters_match_topics),
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(urls_are_read),
+        cmocka_unit_test(settings_become_a_client),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

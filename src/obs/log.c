@@ -1,4 +1,5 @@
 #include "obs/log.h"
+#include "obs/settings.h"
 
 #include "base/timefmt.h"
 #include "base/wbuf.h"
@@ -61,6 +62,15 @@ log_init(const struct log_conf *conf, struct nx_note *why)
         out_fd = conf->fd;
     log_set_level(level);
     return NX_OK;
+}
+
+enum nx_err
+log_init_settings(const struct log_settings *s, const char *name, struct nx_note *why)
+{
+    static const char *const format_names[] = {"json", "text"};
+
+    return log_init(
+        &(struct log_conf){.level = level_names[s->level], .format = format_names[s->format], .service = name}, why);
 }
 
 void

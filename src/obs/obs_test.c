@@ -1,6 +1,7 @@
 #include "base/mem.h"
 #include "obs/log.h"
 #include "obs/metrics.h"
+#include "obs/settings.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -74,6 +75,24 @@ a_wrong_level_is_named(void **state)
     assert_non_null(strstr(why.text, "'loud'"));
 }
 
+static void
+settings_choose_level_and_format(void **state)
+{
+    char text[4096];
+    struct nx_note why;
+
+    (void)state;
+    assert_int_equal(log_init_settings(&(struct log_settings){.level = 3, .format = 1}, "core", &why), NX_OK);
+    assert_true(log_is_on(NX_LOG_DEBUG));
+    log_info(NULL, "as text");
+    assert_true(read_lines(text, sizeof text) > 0 && text[0] != '{');
+    assert_int_equal(log_init_settings(&(struct log_settings){.level = 1, .format = 0}, "core", &why), NX_OK);
+    assert_false(log_is_on(NX_LOG_INFO));
+    log_warn(NULL, "as JSON");
+    assert_true(read_lines(text, sizeof text) > 0 && text[0] == '{');
+    assert_non_null(strstr(text, "\"core\""));
+}
+
 static const struct metric_desc polls = {"gateway_polling_polls_total", METRIC_COUNTER, "Polls by result.",
                                          {"device_id", "status"},       NULL,           0};
 static const struct metric_desc took = {
@@ -118,6 +137,7 @@ main(void)
         cmocka_unit_test(log_lines_are_json_with_identity),
         cmocka_unit_test(repeats_are_counted_not_printed),
         cmocka_unit_test(a_wrong_level_is_named),
+        cmocka_unit_test(settings_choose_level_and_format),
         cmocka_unit_test(metrics_are_printed_for_prometheus),
     };
 
