@@ -129,6 +129,9 @@ function Lanes({ ledger }: { ledger: Ledger }) {
   );
 }
 
+/** What waits for less is on its way; how fast it shrinks says nothing. */
+const BACKLOG_FROM_S = 5;
+
 function oldestText({ waiting }: LaneRow): string {
   if (!waiting?.waiting_batches || typeof waiting.oldest_s !== 'number') return '–';
   return formatAge(waiting.oldest_s * 1000);
@@ -143,6 +146,7 @@ function useLaneColumns(ledger: Ledger): SimpleColumn<LaneRow>[] {
   const drain = ({ waiting }: LaneRow) => {
     if (waiting?.is_stalled) return t('system.stalled');
     if (!waiting?.waiting_batches || typeof waiting.drain_s !== 'number') return '–';
+    if (typeof waiting.oldest_s === 'number' && waiting.oldest_s < BACKLOG_FROM_S) return '–';
     return waiting.drain_s < 0 ? t('system.not_shrinking') : formatAge(waiting.drain_s * 1000);
   };
   return [

@@ -50,6 +50,13 @@ describe('ledger', () => {
     ]);
   });
 
+  it('foretells no end of what is on its way', () => {
+    const onItsWay = { lane: 0, waiting_batches: 1, waiting_points: 4, oldest_s: 1, drain_s: 16, is_stalled: false };
+    show(<LedgerView ledger={{ ...ledger, gateways: [{ id: 'gw', status: 'online', lanes: [onItsWay] }] }} />);
+    expect(screen.queryByRole('cell', { name: '16 s' })).not.toBeInTheDocument();
+    expect(screen.getByRole('cell', { name: '1 s' })).toBeInTheDocument();
+  });
+
   it('says how many are missing, dropped and why', () => {
     const gaps = [{ cause: 'FULL', numbers: 4, points: 40, last_at: '2026-11-25T19:49:22Z' }];
     show(
