@@ -397,23 +397,7 @@ api_bool_param(struct http_req *req, const char *name)
 json_t *
 api_value(const struct nx_value *value, uint16_t quality)
 {
-    if (nx_quality_is_bad(quality))
-        return json_null();
-    switch (value->type) {
-    case NX_TYPE_BOOL:
-        return json_boolean(value->b);
-    case NX_TYPE_INT:
-        return json_integer(value->i);
-    case NX_TYPE_UINT:
-        return value->u <= INT64_MAX ? json_integer((json_int_t)value->u) : json_real((double)value->u);
-    case NX_TYPE_DOUBLE:
-        return json_real(value->d);
-    case NX_TYPE_STRING:
-        return json_stringn(value->s, value->len);
-    case NX_TYPE_NONE:
-        break;
-    }
-    return json_null();
+    return nx_quality_is_bad(quality) ? json_null() : value_json(value);
 }
 
 json_t *

@@ -10,26 +10,6 @@
 
 /* --- answers --- */
 
-static json_t *
-json_of_value(const struct nx_value *v)
-{
-    switch (v->type) {
-    case NX_TYPE_BOOL:
-        return json_boolean(v->b);
-    case NX_TYPE_INT:
-        return json_integer(v->i);
-    case NX_TYPE_UINT:
-        return v->u <= INT64_MAX ? json_integer((json_int_t)v->u) : json_real((double)v->u);
-    case NX_TYPE_DOUBLE:
-        return json_real(v->d);
-    case NX_TYPE_STRING:
-        return json_stringn(v->s, v->len);
-    case NX_TYPE_NONE:
-        break;
-    }
-    return json_null();
-}
-
 /* The payload of a response; free() it. */
 static char *
 answer_text(const struct command *cmd, const struct outcome *o)
@@ -46,7 +26,7 @@ answer_text(const struct command *cmd, const struct outcome *o)
     if (o->error)
         json_object_set_new(json, "error", json_string(o->error));
     if (o->value && o->value->type != NX_TYPE_NONE)
-        json_object_set_new(json, "value", json_of_value(o->value));
+        json_object_set_new(json, "value", value_json(o->value));
     text = json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return text ? text : mem_strdup("{}");

@@ -4,6 +4,7 @@
 #include "base/num.h"
 
 #include <ctype.h>
+#include <jansson.h>
 #include <strings.h>
 
 struct quality_name {
@@ -159,4 +160,24 @@ value_as_double(const struct nx_value *v, double *out)
         break;
     }
     return false;
+}
+
+json_t *
+value_json(const struct nx_value *v)
+{
+    switch (v->type) {
+    case NX_TYPE_BOOL:
+        return json_boolean(v->b);
+    case NX_TYPE_INT:
+        return json_integer(v->i);
+    case NX_TYPE_UINT:
+        return v->u <= INT64_MAX ? json_integer((json_int_t)v->u) : json_real((double)v->u);
+    case NX_TYPE_DOUBLE:
+        return json_real(v->d);
+    case NX_TYPE_STRING:
+        return json_stringn(v->s, v->len);
+    case NX_TYPE_NONE:
+        break;
+    }
+    return json_null();
 }

@@ -32,5 +32,7 @@ uint16_t quality_from_err(enum nx_err err);
 bool value_eq(const struct nx_value *a, const struct nx_value *b);
 /* As a number; false for strings and none. */
 bool value_as_double(const struct nx_value *v, double *out);
+/* As jansson has it; whole numbers beyond INT64_MAX as a double. New reference; NULL for text that is not UTF-8. */
+struct json_t *value_json(const struct nx_value *v);
 
 #endif
