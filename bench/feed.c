@@ -14,7 +14,6 @@
 #include "model/batch.h"
 #include "mqtt/mqtt.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -257,7 +256,6 @@ main(int argc, char **argv)
     static const struct mqtt_ops ops = {.on_state = on_state, .on_message = on_message, .on_ready = send_more};
     struct feed f = {.next_seq = 1};
 
-    (void)signal(SIGPIPE, SIG_IGN);
     f.series_count = (uint32_t)option(argc, argv, "--series", 10000);
     f.batch_points = (uint32_t)option(argc, argv, "--batch", 1000);
     f.window = (uint32_t)option(argc, argv, "--window", 64);

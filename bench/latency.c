@@ -16,7 +16,6 @@
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -160,7 +159,6 @@ main(int argc, char **argv)
     struct latency l = {.scratch = wbuf_init(0), .samples_us = mem_calloc(MAX_SAMPLES, sizeof(uint32_t))};
     uint64_t seconds = option(argc, argv, "--seconds", 10);
 
-    (void)signal(SIGPIPE, SIG_IGN);
     if (!start_device((uint16_t)option(argc, argv, "--listen", 0))) {
         (void)fprintf(stderr, "latency: the --listen port is taken\n");
         return 1;

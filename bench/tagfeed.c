@@ -13,7 +13,6 @@
 #include "loop/loop.h"
 #include "mqtt/mqtt.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -118,7 +117,6 @@ main(int argc, char **argv)
     struct tagfeed f = {.loop = loop_new()};
     struct loop_timer ready = {0};
 
-    (void)signal(SIGPIPE, SIG_IGN);
     f.messages = option(argc, argv, "--messages", 200000);
     f.topics = option(argc, argv, "--topics", 1000);
     f.is_listener = option(argc, argv, "--listen", 0) != 0;

@@ -100,7 +100,6 @@ role_run(const struct role *role, int argc, char **argv)
     }
     const char **foreign = role_foreign_keys(role);
     struct conf_source src = {.path = config, .overrides = sets, .foreign = foreign};
-    (void)signal(SIGPIPE, SIG_IGN);
     enum nx_err err = log_init(&(struct log_conf){.service = role->name}, &why);
     if (err != NX_OK)
         return command_failed(err, &why);

@@ -3,6 +3,7 @@
 #include "loop/loop_uv.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -289,6 +290,7 @@ loop_new(void)
 
     assert(rc == 0);
     (void)rc;
+    (void)signal(SIGPIPE, SIG_IGN);
     l->armed_ms = UINT64_MAX;
     l->read_buffer = malloc(LOOP_READ_BYTES); /* not zeroed: pages appear as they are used */
     assert(l->read_buffer);

@@ -14,6 +14,7 @@
 struct loop;
 
 /* --- life --- */
+/* Ignores SIGPIPE in the whole process: a peer that is gone ends its stream with a reason, not the program. */
 struct loop *loop_new(void);
 /* Runs what is left to close, then frees; *loop is NULL afterwards. Timers and streams of users must be stopped. */
 void loop_free(struct loop **loop);

@@ -7,7 +7,6 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -508,6 +507,5 @@ main(void)
         cmocka_unit_test(writing_past_the_cap_is_refused),
     };
 
-    signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

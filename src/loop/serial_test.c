@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <pty.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -602,6 +601,5 @@ main(void)
         cmocka_unit_test(the_fake_loop_finds_a_line_by_its_path),
     };
 
-    signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

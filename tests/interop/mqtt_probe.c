@@ -11,7 +11,6 @@
 #include "mqtt/mqtt.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -288,7 +287,6 @@ main(int argc, char **argv)
 
     if (argc < 3)
         return 2;
-    (void)signal(SIGPIPE, SIG_IGN);
     struct stream_tls tls = {.ca_file = option(argc, argv, "ca")};
     struct mqtt_conf conf = {
         .host = argv[1],
