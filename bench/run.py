@@ -228,7 +228,7 @@ def p7() -> None:
         with Bench() as b:
             b.platform.start("ingest")
             emit({**feed(b, 2 if QUICK else 30, *more), "case": f"P7 batches into SQLite, {name}"})
-    seconds, connections = 2 if QUICK else 30, 2
+    seconds, connections = 2 if QUICK else 15, 2
     with Bench() as b:
         postgres = Postgres(b.processes, b.directory, **RECOMMENDED).start()
         raw = lambda: json.loads(subprocess.run(  # noqa: E731
@@ -236,16 +236,18 @@ def p7() -> None:
             stdout=subprocess.PIPE, text=True, check=True).stdout)
         b.platform.extra["ingest"] = [f"historian.url={postgres.url}", f"ingestion.writer_count={connections}"]
         b.platform.start("ingest")
-        copies = [raw()]
-        lines = [feed(b, seconds)]
-        copies.append(raw())
-        lines.append(feed(b, seconds * 2, "--rate", 200000))
+        copies, lines = [], []
+        for _ in range(1 if QUICK else 3):  # in turns: what else runs on the machine is felt by both
+            copies.append(raw())
+            lines.append(feed(b, seconds))
         limit = sum(c["value"] for c in copies) / len(copies)
-        for copy in copies:
+        reached = sum(line["value"] for line in lines) / len(lines)
+        for copy, line in zip(copies, lines):
             emit(copy)
-        for line, name in zip(lines, ("as much as goes", "at 200,000 points/s")):
-            emit({**line, "case": f"P7 batches into PostgreSQL, {connections} connections, {name}", "ratio_to": "raw COPY",
-                  "ratio": round(line["value"] / limit, 3)})
+            emit({**line, "case": f"P7 batches into PostgreSQL, {connections} connections, as much as goes", "ratio_to": "raw COPY",
+                  "ratio": round(reached / limit, 3)})
+        emit({**feed(b, 2 if QUICK else 60, "--rate", 200000),
+              "case": f"P7 batches into PostgreSQL, {connections} connections, at 200,000 points/s"})
 
 
 def p8() -> None:
