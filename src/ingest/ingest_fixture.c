@@ -66,7 +66,7 @@ mqtt_unsubscribe(struct mqtt *m, const char *filter)
 {
     for (unsigned i = 0; i < m->filter_count; i++)
         if (strcmp(m->filters[i], filter) == 0)
-            (void)snprintf(m->filters[i], sizeof m->filters[0], "%s", m->filters[--m->filter_count]);
+            memmove(m->filters[i], m->filters[--m->filter_count], sizeof m->filters[0]);
 }
 
 void
